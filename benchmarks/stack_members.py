@@ -84,7 +84,9 @@ def pooled(columns_of: dict, candidate: str | None = None, share: float = 0.0) -
     if columns_of["learnt"]:
         worth = groups * (stacked.ANSWERS_A_GROUP if grouped else stacked.ANSWERS_AN_ITEM)
         known = np.column_stack([inner[name] for name in names])
-        pool = stacked.fit_pool(known, columns_of["score"], columns_of["weight"], worth, expected, bent=not grouped)
+        pool = stacked.fit_pool(
+            known, columns_of["score"], columns_of["weight"], worth, expected, nonlinear=not grouped
+        )
     return pool.log_odds(np.column_stack([columns_of["outer"][name] for name in names]))
 
 

@@ -57,10 +57,16 @@ def test_a_report_needs_a_file_or_open(run: Run) -> None:
 
 
 def test_verbs_that_fit_nothing_load_neither_torch_nor_scipy() -> None:
-    heavy = "('torch', 'scipy', 'sklearn', 'matplotlib', 'openai')"
     rooms = ", ".join(f"capscope.{room}" for room in ("cli", "data", "data.formats", "annotate"))
-    code = f"import {rooms}, sys; print([name for name in {heavy} if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    code = f"""
+import {rooms}, sys
+print([name for name in ("torch", "scipy", "sklearn", "matplotlib", "openai") if name in sys.modules])
+from capscope.battery import Bank, RunSettings, plan_battery, run_battery
+from capscope.decide import GateSettings, gate, gate_text, plan_live_gate, run_gate
+print([name for name in ("torch", "sklearn", "matplotlib", "openai") if name in sys.modules])
+"""
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "[]\n[]\n"
 
 
 VERBS = """

@@ -10,6 +10,9 @@ from simulated import truth_signed, world_2pl
 from capscope.data import Responses
 from capscope.fit import IRTSettings, calibrate_items, fit_irt, load_fit, save_fit, score_models
 from capscope.fit.cells.response_summary import MOST_TRIALS, summarise, trial_weight
+from capscope.fit.engines.variational.problem import ItemCovariates
+from capscope.fit.engines.variational.repeats import trial_correlation
+from capscope.fit.links import effective_trials
 
 TRIALS = 10
 
@@ -82,3 +85,36 @@ def test_other_scores_carry_no_weight():
     names = tuple(f"m{i}" for i in range(40)), tuple(f"i{i}" for i in range(10))
     data = Responses(*names, *np.divmod(np.arange(400), 10), rng.integers(0, 4, 400) / 3, np.ones(400))
     assert fit_irt(data, IRTSettings(model="2pl", response="graded")).posterior.trial_weight == 1.0
+
+
+def repeated(spread: float) -> Responses:
+    """Eight trials of each of 30 models on each of 40 items, whose log-odds scatter beyond any ability."""
+    rng = np.random.default_rng(4)
+    logit = rng.normal(size=(30, 1)) + rng.normal(size=40) + spread * rng.normal(size=(30, 40))
+    model, item = np.nonzero(np.ones_like(logit))
+    score = rng.binomial(8, expit(logit))[model, item] / 8
+    names = tuple(f"m{i:03d}" for i in range(30)), tuple(f"i{i:03d}" for i in range(40))
+    return Responses(*names, model, item, score, np.full(len(score), 8.0))
+
+
+@pytest.mark.slow
+def test_trials_that_are_alike_beyond_any_ability_count_for_fewer(tmp_path):
+    data = repeated(1.5)
+    fit = fit_irt(data, IRTSettings(model="2pl", form="signed"))
+    assert fit.posterior.trial_correlation > 0
+    assert any(line.startswith("repeated answers to an item are alike") for line in fit.status.advice)
+    save_fit(fit, tmp_path / "fit")
+    assert load_fit(tmp_path / "fit").posterior.trial_correlation == fit.posterior.trial_correlation
+    scored = score_models(fit.posterior, data)
+    assert scored.ability_sd.mean() == pytest.approx(fit.posterior.ability_sd.mean(), rel=0.1)
+    assert fit_irt(repeated(0.0), IRTSettings(model="2pl", form="signed")).posterior.trial_correlation == 0
+
+
+def test_correlated_trials_count_as_kish_says():
+    trials = np.array([0.5, 1.0, 2.0, 10.0])
+    np.testing.assert_allclose(effective_trials(trials, 0.5), [0.5, 1.0, 2 / 1.5, 10 / 5.5])
+    np.testing.assert_array_equal(effective_trials(trials, 0.0), trials)
+    assert (
+        trial_correlation(repeated(0.0).rows(np.arange(299)), summarise(repeated(0.0)), IRTSettings(), ItemCovariates())
+        == 0
+    )

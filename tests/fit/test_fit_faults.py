@@ -3,10 +3,12 @@
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import expit
 from simulated import responses
 
+from capscope.data import Study
 from capscope.errors import FitError
 from capscope.fit import (
     GridAnswers,
@@ -17,7 +19,9 @@ from capscope.fit import (
     item_fit,
     local_dependence,
 )
-from capscope.fit.irt_study import fit_answers
+from capscope.fit.engines.variational.problem import ItemCovariates, ModelChoice
+from capscope.fit.engines.variational.selection import Decision, HeldOutComparison, Trial, _taken
+from capscope.fit.irt_study import fit_answers, fit_irt_study
 
 TWO_PL = IRTSettings(model="2pl")
 
@@ -178,3 +182,58 @@ def test_auto_says_which_model_it_took() -> None:
     assert fit.status.advice[0].startswith("auto took Rasch: none of ")
     again = fit_irt(data, IRTSettings(model="rasch"))
     assert fit.posterior.ability_mean.tobytes() == again.posterior.ability_mean.tobytes()
+
+
+class Planned(HeldOutComparison):
+    """Comparisons whose gains are planned: four dimensions leave it open, eight and three do no better."""
+
+    def __init__(self) -> None:
+        self.decisions, self.side, self.settings, self.tries = [], ItemCovariates(), IRTSettings(), 0
+
+    def try_out(self, choice: ModelChoice) -> Trial:
+        self.tries += 1
+        assert self.tries < 20, "the search does not end"
+        loss = {"rasch": 0.6, "2pl": 0.5}.get(choice.name, {2: 0.4, 3: 0.41, 4: 0.4005, 8: 0.42}.get(choice.dims, 0.4))
+        noise = 0.01 * choice.dims * np.array([1.0, -1.0] * 50)
+        return Trial(choice, (), (loss + noise,), (np.ones(100),))
+
+    def compared(self, simpler: Trial, richer: Trial) -> tuple[bool, Trial, Trial]:
+        return richer.gain_over(simpler)[0] > 0.001, simpler, richer
+
+    def _most_dims(self) -> int:
+        return 8
+
+    def can_show_floors(self) -> bool:
+        return False
+
+
+def test_the_search_of_dimensions_ends_where_doubling_leaves_it_open() -> None:
+    best, lines = Planned().climb()
+    assert best.choice.dims == 2
+    assert [line.split(" not taken")[0] for line in lines if "not taken" in line] == [
+        "4 dimensions",
+        "8 dimensions",
+        "3 dimensions",
+    ]
+
+
+def test_a_gain_within_its_error_is_no_better() -> None:
+    trial = Trial(ModelChoice("2pl"), (), (np.ones(4),), (np.ones(4),))
+    within = _taken(trial, ["2PL not taken: "], [Decision(False, 0.0004, 0.002)])
+    assert within == (
+        f"auto took {trial.choice.words}: none of 1 richer models predicts held-out answers clearly better:"
+        " within the error the simpler one is taken"
+    )
+    assert _taken(trial, [""], [Decision(True, 0.004, 0.005)]).endswith(", though by 0.0040 with an error of 0.0050")
+
+
+@pytest.mark.slow
+def test_the_reliability_of_shuffled_answers_is_low_where_there_are_no_abilities() -> None:
+    rng = np.random.default_rng(
+        0
+    )  # the seed of the fit, too: the control must not reuse the numbers that drew the answers
+    alike = responses((rng.random((50, 30)) < expit(rng.normal(size=30))).astype(float))
+    items = Study.of(pd.DataFrame({"item_id": alike.items}))
+    advice = fit_irt_study(items, alike, StudyFitSettings(model="rasch")).status.advice
+    (line,) = [line for line in advice if line.startswith("the same answers assigned to the models at random")]
+    assert float(line.split()[-1]) < 0.4

@@ -158,3 +158,15 @@ def test_intervals_cover_over_many_planted_tables() -> None:
         known = np.array([truth.loc[m, b] for m, b in zip(cells["model"], cells["benchmark"], strict=True)])
         inside.append(float(((cells["lower"] <= known) & (known <= cells["upper"])).mean()))
     assert abs(np.mean(inside) - 0.8) < 0.02
+
+
+@pytest.mark.parametrize(("base", "step"), [(50.0, 1.0), (0.5, 0.01), (100.0, -1.0), (0.0, 0.1)])
+@pytest.mark.parametrize("name", [name for name in FORECASTERS if name != "hierarchical"])
+def test_nearly_equal_scores_leave_intervals_a_width(base: float, step: float, name: str) -> None:
+    scores = np.full((12, 5), base)
+    scores[0, 1] += step
+    scores[np.arange(12), np.arange(12) % 5] = np.nan
+    frame = pd.DataFrame(scores, columns=list("abcde")).assign(model=[f"m{row}" for row in range(12)])
+    cells = FORECASTERS[name].make().fit(published_scores(frame)).cells(0.8)
+    assert (cells.upper > cells.lower).all()
+    assert ((cells.lower <= cells.score) & (cells.score <= cells.upper)).all()

@@ -100,8 +100,22 @@ def test_odd_ladders_are_refused() -> None:
         item_scaling(study, models, settings=ScalingSettings(holdout=7))
     with pytest.raises(InputError, match="give positive numbers"):
         item_scaling(study, models, settings=ScalingSettings(at={"size": "big"}))
+    with pytest.raises(InputError, match="size of model 'm00' is '7B'; write a positive number"):
+        item_scaling(study, models.assign(size="7B", tokens=1, date=None))
     with pytest.raises(InputError, match="a ladder needs 5"):
         item_scaling(study, models.head(4))
+
+
+def test_a_benchmark_that_few_models_answered_is_said_to_be() -> None:
+    study, models = ladder_study(np.random.default_rng(8))
+    assert study.responses is not None
+    answers = study.responses.astype({"model": str, "item_id": str})
+    few = answers[(answers["item_id"] < f"i{ITEMS:03d}") | (answers["model"] < "m02")]
+    near = models.assign(size=100 + np.arange(MODELS) * 1e-3)
+    for facts, reason in ((models, "2 models of 2 scales answered it"), (near, "2 models of 2 scales answered it")):
+        row = item_scaling(Study.of(study.items, few), facts).benchmarks.set_index("benchmark").loc["guesses"]
+        assert reason in row["reason"]
+        assert not row["predictable"]
 
 
 def test_the_command_prints_json_and_reasons(tmp_path: Path) -> None:

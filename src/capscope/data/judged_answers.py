@@ -24,7 +24,7 @@ def one_answer_each(study: Study, facets: Sequence[str] = (), *, weighed: bool =
 
     Args:
         study: A study with responses.
-        facets: Facets that make subjects of one model; with `judge` among them, verdicts stay apart.
+        facets: Facets that make subjects of one model; with `judge` among them, verdicts stay separate rows.
         weighed: Whether trials are multiplied by the effective number of verdicts; else they are the runs.
     """
     responses = study.require("responses")

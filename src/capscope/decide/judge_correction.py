@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from capscope.data import Study
 from capscope.decide.judge_data import JudgedAnswers, judged_answers
-from capscope.decide.judge_estimators import DEFAULT, JUDGE_ESTIMATORS, JudgeEstimator, MeanEstimate
+from capscope.decide.judge_estimators import DEFAULT_JUDGE_ESTIMATOR, JUDGE_ESTIMATORS, JudgeEstimator, MeanEstimate
 from capscope.decide.judge_labels import FEWEST_LABELS, LabelSheet, label_coverage, labels_to_give
 from capscope.errors import InputError, nearest, refuse_absent_model
 
@@ -73,7 +73,7 @@ def judge_scores(  # noqa: PLR0913 - all but the study are keywords with default
     judge: str | None = None,
     models: Sequence[str] = (),
     sheet: LabelSheet | None = None,
-    estimator: str = DEFAULT,
+    estimator: str = DEFAULT_JUDGE_ESTIMATOR,
     width: float | None = None,
     level: float = 0.95,
 ) -> JudgeScores:
@@ -160,7 +160,7 @@ def label_plan(  # noqa: PLR0913 - all but the study are keywords with defaults
     study = study if isinstance(study, Study) else Study.load(study)
     rng = np.random.default_rng(seed)
     judged = chosen_models(study, judged_answers(study, truth, judge, may_lack_truth=True), models, sheet)
-    chosen = estimator_named(DEFAULT)
+    chosen = estimator_named(DEFAULT_JUDGE_ESTIMATOR)
     tables = []
     for answers in judged:
         known = answers if sheet is None else sheet.labelled(answers)[0]

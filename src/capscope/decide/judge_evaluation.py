@@ -9,7 +9,7 @@ import numpy as np
 
 from capscope.data import Study
 from capscope.decide.judge_data import JudgedAnswers, judged_answers
-from capscope.decide.judge_estimators import DEFAULT, JUDGE_ESTIMATORS
+from capscope.decide.judge_estimators import DEFAULT_JUDGE_ESTIMATOR, JUDGE_ESTIMATORS
 from capscope.errors import InputError
 
 
@@ -37,7 +37,12 @@ class JudgeEvaluation:
             }
             for name, of in self.errors.items()
         }
-        return {"labels": self.labels, "n_models": self.n_models, "default": DEFAULT, "estimators": estimators}
+        return {
+            "labels": self.labels,
+            "n_models": self.n_models,
+            "default": DEFAULT_JUDGE_ESTIMATOR,
+            "estimators": estimators,
+        }
 
 
 def evaluate_judge(  # noqa: PLR0913 - all but the study are keywords with defaults

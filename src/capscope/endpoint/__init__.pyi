@@ -21,7 +21,6 @@ from .cost import refuse_unconfirmed as refuse_unconfirmed
 from .ledger import Entry as Entry
 from .ledger import Ledger as Ledger
 from .ledger import answered_keys as answered_keys
-from .ledger import call_key as call_key
 from .ledger import refuse_place as refuse_place
 from .ledger_merge import MergedLedger as MergedLedger
 from .ledger_merge import merge_ledgers as merge_ledgers
@@ -31,6 +30,7 @@ from .messages import Messages as Messages
 from .messages import Sampling as Sampling
 from .messages import TokenChoice as TokenChoice
 from .messages import Usage as Usage
+from .messages import call_key as call_key
 from .messages import is_cut as is_cut
 from .messages import is_too_long as is_too_long
 from .messages import is_whole as is_whole

@@ -17,7 +17,6 @@ import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -66,15 +65,6 @@ class Entry:
     """The reply, or the last problem."""
     usd: float | None
     """What it cost, where the price is known."""
-
-
-def call_key(parts: dict[str, Any]) -> str:
-    """Hash everything that determines a reply, as hexadecimal digits; the order of the parts does not matter.
-
-    Args:
-        parts: Plain values: model, sampling, messages.
-    """
-    return sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Ledger:
@@ -331,7 +321,13 @@ def refuse_place(path: Path) -> None:
 
 
 def answered_keys(path: Path | str) -> frozenset[str]:
-    """Return the keys that a ledger can answer, without writing to it; none where there is no such file.
+    """Return the keys that a ledger can answer, without writing to it.
+
+    Args:
+        path: File of the ledger.
+
+    Returns:
+        The keys; none where there is no such file.
 
     Raises:
         InputError: The path is no ledger.

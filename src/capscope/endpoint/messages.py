@@ -1,8 +1,10 @@
 """Requests to an endpoint and replies from it, as plain values."""
 
+import json
 import math
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Literal
 
 from capscope.errors import InputError
@@ -152,3 +154,15 @@ def _plain_reason(finish_reason: str) -> str:
     return (
         re.sub(r"[\W_]+", "_", separated).strip("_").lower().removeprefix("finish_reason_").removeprefix("stop_reason_")
     )
+
+
+def call_key(parts: dict[str, Any]) -> str:
+    """Hash everything that determines a reply, as hexadecimal digits; the order of the parts does not matter.
+
+    Args:
+        parts: Plain values: model, sampling, messages.
+
+    Returns:
+        The key under which a ledger keeps the reply.
+    """
+    return sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()

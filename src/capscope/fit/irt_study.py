@@ -24,6 +24,7 @@ MOST_CHANCE = 0.95
 
 CHEAP, QUICK, SHUFFLES = 5_000, ("variational", "mml"), 3
 """Answers up to which, engines by which, and times that a control is fitted to shuffled answers."""
+SHUFFLE_STREAM = 0x53687566
 IRTEngine = Callable[[Answers, IRTSettings, RowFloats | None], Outcome[IRTPosterior]]
 
 
@@ -59,7 +60,8 @@ def _shuffled_control(
     posterior = outcome.posterior
     if not low_reliability(posterior) or len(responses.score) > CHEAP or settings.engine_name not in QUICK:
         return ()
-    rng = np.random.default_rng(settings.seed)
+    # a stream of its own: the seed alone may be the one that drew the answers, and would sort them by what drew them
+    rng = np.random.default_rng([settings.seed, SHUFFLE_STREAM])
     again = replace(settings, model=posterior.model_name, dims=posterior.dims) if settings.model == "auto" else settings
     places = np.argsort(responses.item_index, kind="stable")
     reliabilities: list[float] = []

@@ -156,6 +156,16 @@ def log_loss(log_odds: FloatArray, score: FloatArray) -> FloatArray:
     return -log_likelihood(log_odds, score)
 
 
+def effective_trials(trials: FloatArray, correlation: float) -> FloatArray:
+    """Number of independent trials that correlated ones count as: n / (1 + (n - 1) r) (Kish, 1965).
+
+    Args:
+        trials: Numbers of trials; those up to one are kept.
+        correlation: Correlation of two trials of one model on one item, 0 to 1.
+    """
+    return trials / (1 + np.maximum(trials - 1, 0) * correlation)
+
+
 def log_loss_of(chance: FloatArray, score: FloatArray, trials: FloatArray | None = None) -> float:
     """Mean cross-entropy of predicted chances over all trials, in nats.
 

@@ -18,7 +18,7 @@ def signed_residuals(mean: Block, variance: Block, sign: Block) -> tuple[Block, 
 
     Args:
         mean: Mean of the log-odds.
-        variance: Their variance, plus one attenuation unit (``8 / pi``), so that ``k`` is one product and one root.
+        variance: Their variance, plus 1 / `PROBIT_SCALE` (``8 / pi``), so that ``k`` is one product and one root.
         sign: 1 for right, -1 for wrong, 0 for not administered.
 
     Returns:
@@ -40,7 +40,7 @@ def weighted_residuals(
 
     Args:
         mean: Mean of the log-odds.
-        variance: Their variance, plus one attenuation unit.
+        variance: Their variance, plus 1 / `PROBIT_SCALE`.
         score: Score of each cell.
         trials: Trials of each cell; 0 for not administered.
         floor: Chance of a right guess, on each row or on each column; None for none.
@@ -62,7 +62,7 @@ def asymptote_residuals(
 
     The residual is the gradient of the log-likelihood in the log-odds: the change in the chance that the answer was
     known, once the score is observed. The curvature is minus its derivative, and negative for right answers far below
-    even odds, which are likely guesses; the expected information in its place would let slopes run away.
+    even odds, which are likely guesses; with the expected information in its place slopes could diverge.
 
     Args:
         mean: Mean of the log-odds.

@@ -2,7 +2,7 @@
 
 from capscope.forecast.change import FrontierChange, score_change, series_signal
 from capscope.forecast.evaluation import ForecastEvaluation, ForecastEvaluationSettings, evaluate_forecast
-from capscope.forecast.facts import COVARIATE_NAMES, facts_of, models_of_study
+from capscope.forecast.facts import COVARIATE_NAMES, LOGARITHMIC, facts_of, models_of_study
 from capscope.forecast.features import fact_blocks
 from capscope.forecast.forecasters import FORECASTERS, CellForecasts, Forecaster, ForecasterEntry
 from capscope.forecast.forecasting import Forecast, ForecastSettings, forecast
@@ -19,6 +19,7 @@ __all__ = [
     "FORECASTERS",
     "HIDINGS",
     "LINKS",
+    "LOGARITHMIC",
     "ItemScaling",
     "ScalingSettings",
     "CellForecasts",

@@ -9,6 +9,9 @@ from capscope.axes import FloatArray
 from capscope.forecast.item_clusters import ItemClusters, cluster_items, rungs_of
 from capscope.forecast.scaling_curves import Counts, Draws, ScalingCurve, fit_curve
 
+FEWEST_MODELS = 5
+"""Models of at least four scales that a ladder needs."""
+FEWEST_SCALES = 4
 DRAWS = 2000
 SURE_RISE = 0.95
 """Least chance that a cluster rises with scale for it to be extrapolated."""
@@ -51,6 +54,11 @@ class LadderAnswers:
         """Trials of an item, in the middle of the models."""
         tried = self.trials > 0
         return float(np.median(self.trials[tried])) if tried.any() else 1.0
+
+    @property
+    def never_passed(self) -> int:
+        """Number of items that were tried and that no model passed."""
+        return int(((self.trials.sum(0) > 0) & (self.right.sum(0) == 0)).sum())
 
     def counts(self, weight: FloatArray) -> Counts:
         """Return the passes of weighted items by model."""
@@ -95,7 +103,6 @@ class BenchmarkScaling:
         clustered, score = (unknown, unknown) if reason else (clustered, score)
         lower, middle, upper = np.quantile(score, self._tails)
         plain_lower, plain_middle, plain_upper = np.quantile(plain, self._tails)
-        tried = self.answers.trials.sum(0) > 0
         return {
             "items": self.answers.right.shape[1],
             "predictable": not reason,
@@ -108,7 +115,7 @@ class BenchmarkScaling:
             "plain_lower": plain_lower,
             "plain_upper": plain_upper,
             "scaling_items": share,
-            "never_passed": int((tried & (self.answers.right.sum(0) == 0)).sum()),
+            "never_passed": self.answers.never_passed,
         }
 
     def cluster_rows(self, scale: float) -> list[dict[str, object]]:
@@ -172,6 +179,22 @@ class BenchmarkScaling:
         if upper - lower > WIDEST:
             return f"its 80 % interval would be {100 * (upper - lower):.0f} points wide"
         return ""
+
+
+def too_few(answers: LadderAnswers) -> dict[str, object] | None:
+    """Return the row of a benchmark that too few models of the ladder answered; None where they are enough.
+
+    Args:
+        answers: Answers of the ladder.
+    """
+    tried = answers.trials.sum(1) > 0
+    scales = len(np.unique(answers.scale[tried]))
+    if tried.sum() >= FEWEST_MODELS and scales >= FEWEST_SCALES:
+        return None
+    numbers = dict.fromkeys(("score", "lower", "upper", "by_clusters", "plain", "plain_lower", "plain_upper"), np.nan)
+    need = f"{int(tried.sum())} models of {scales} scales answered it; needs {FEWEST_MODELS} of {FEWEST_SCALES}"
+    row: dict[str, object] = {"items": answers.right.shape[1], "predictable": False, "reason": need}
+    return row | numbers | {"scaling_items": 0.0, "never_passed": answers.never_passed}
 
 
 def fit_benchmark(answers: LadderAnswers, level: float, seed: int) -> BenchmarkScaling:

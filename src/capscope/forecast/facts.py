@@ -30,6 +30,11 @@ COVARIATE_NAMES = {
 }
 """What the columns of a table of models may be called; `size`, `tokens` and `compute` are used by their logarithms."""
 LOGARITHMIC = ("size", "tokens", "compute")
+MONTHS = 12
+QUARTER = re.compile(r"^(?:(?P<year>\d{4})[- ]?[Qq](?P<part>[1-4])|[Qq](?P<first>[1-4])[- ]?(?P<later>\d{4}))$")
+MIDDLE_OF_QUARTER = {"1": "02-15", "2": "05-15", "3": "08-15", "4": "11-15"}
+DAY_AND_MONTH = re.compile(r"^(?P<one>\d{1,2})[/.-](?P<two>\d{1,2})[/.-](?P<last>\d{2,4})$")
+"""Dates such as 05/03/2025, or 24-03-05, which may be several days."""
 MODEL_TABLES = tuple(f"models{suffix}" for suffix in (".csv", ".parquet", ".jsonl", ".json", ".tsv"))
 """Names of a table of models in a study's folder."""
 LONG_REMEDY = "give the columns model, benchmark and score"
@@ -102,6 +107,9 @@ def facts_of(models: pd.DataFrame | ArrowTable | str | Path) -> pd.DataFrame:
     Args:
         models: The table or its file; its models are in a column `model` or in the first one.
 
+    Returns:
+        The facts, one row for each model, whose name is the index.
+
     Raises:
         InputError: The table is empty, or a model has two rows.
     """
@@ -156,7 +164,20 @@ def model_dates(models: pd.DataFrame | ArrowTable | str | Path, names: list[str]
 
 
 def as_years(column: pd.Series) -> FloatArray:
-    """Dates as years with their fraction."""
-    text = column.astype("string").str.strip().str.replace(r"^(\d{4})(-\d{2})?$", r"\1\2", regex=True)
-    dates = pd.to_datetime(text, errors="coerce", format="mixed", utc=True)
-    return (dates.dt.year + (dates.dt.day_of_year - 1) / 365.25).to_numpy(dtype=float, na_value=np.nan)
+    """Return dates as years with their fraction; NaN where there is none, or where day and month may be swapped.
+
+    Args:
+        column: Days, months, quarters (2025Q2) or years (2025.4), as dates or text.
+    """
+    text = column.astype("string").str.strip().str.replace(r"^(\d{4})\.0$", r"\1", regex=True)
+    quarter = text.str.extract(QUARTER)
+    year, part = quarter["year"].fillna(quarter["later"]), quarter["part"].fillna(quarter["first"])
+    text = text.mask(year.notna(), year + "-" + part.map(MIDDLE_OF_QUARTER).astype("string"))
+    numbers = text.str.extract(DAY_AND_MONTH)
+    small = (pd.to_numeric(numbers["one"]) <= MONTHS) & (pd.to_numeric(numbers["two"]) <= MONTHS)
+    ambiguous = small.fillna(False) & (numbers["one"] != numbers["two"]).fillna(False)
+    ambiguous = ambiguous | (numbers["last"].str.len() < len("2025")).fillna(False)
+    decimal = pd.to_numeric(text.where(text.str.fullmatch(r"\d{4}\.\d+").fillna(False)), errors="coerce")
+    dates = pd.to_datetime(text.mask(ambiguous | decimal.notna()), errors="coerce", format="mixed", utc=True)
+    years = (dates.dt.year + (dates.dt.day_of_year - 1) / 365.25).to_numpy(dtype=float, na_value=np.nan)
+    return np.where(np.isfinite(years), years, decimal.to_numpy(dtype=float, na_value=np.nan))

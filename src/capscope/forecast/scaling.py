@@ -17,15 +17,19 @@ from capscope.axes import FloatArray
 from capscope.data import ArrowTable, Responses, Study, guess_chance
 from capscope.display import ArrowTables, html_table, short_repr
 from capscope.errors import InputError, counted, first_few
-from capscope.forecast.benchmark_scaling import LadderAnswers, fit_benchmark
+from capscope.forecast.benchmark_scaling import (
+    FARTHEST,
+    FEWEST_MODELS,
+    FEWEST_SCALES,
+    LadderAnswers,
+    fit_benchmark,
+    too_few,
+)
 from capscope.forecast.facts import LOGARITHMIC, as_years, read_models
 from capscope.forecast.item_clusters import rungs_of
 
 SCALES = (("compute",), ("size", "tokens"), ("size",), ("tokens",), ("date",))
 """What a ladder may be made of, the first that most models have by default."""
-FEWEST_MODELS = 5
-"""Models of at least four scales that a ladder needs."""
-FEWEST_SCALES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +37,8 @@ class ScalingSettings:
     """Settings of `item_scaling`."""
 
     at: dict[str, object] = field(default_factory=dict)
-    """Facts of the model to forecast: `compute`, `size`, `tokens` or `date`; by default twice the largest scale."""
+    """Facts of the model to forecast: `compute`, `size`, `tokens` or `date`; by default twice the largest scale, or a
+    date up to a year after the last."""
     benchmark: str | None = None
     """Forecast this benchmark only."""
     holdout: int = 0
@@ -162,7 +167,10 @@ def item_scaling(
     hidden = _top_rungs(ladder, chosen.holdout)
     for name, columns, chance in _benchmarks(study, responses, chosen.benchmark):
         data = LadderAnswers(ladder.scale, right[:, columns], trials[:, columns], chance)
-        if chosen.holdout:
+        few = too_few(data.rows(~hidden))
+        if few is not None:
+            rows.append({"benchmark": name, **few})
+        elif chosen.holdout:
             fitted = fit_benchmark(data.rows(~hidden), chosen.level, chosen.seed)
             for row in np.flatnonzero(hidden & (data.trials.sum(1) > 0)):
                 score = float(data.right[row].sum() / data.trials[row].sum())
@@ -172,6 +180,8 @@ def item_scaling(
             fitted = fit_benchmark(data, chosen.level, chosen.seed)
             rows.append({"benchmark": name, **fitted.at(ladder.target)})
             clusters += [{"benchmark": name, **row} for row in fitted.cluster_rows(ladder.target)]
+    if chosen.holdout and not held:
+        raise InputError("--holdout: no benchmark has enough models below the rungs that are left out")
     known = ladder.scale[~hidden]
     return ItemScaling(
         pd.DataFrame(rows),
@@ -215,8 +225,7 @@ def _ladder(models: pd.DataFrame | ArrowTable | str | Path, names: tuple[str, ..
             )
         usable = {kind: values for kind, values in usable.items() if kind == wanted}
     if not usable:
-        missing = ",".join(at) or "size, tokens, compute or date"
-        raise InputError(f"the table of models has no two different values of {missing}; add that column to --models")
+        raise InputError(_no_ladder(table, at))
     kind = max(usable, key=lambda kind: int(np.isfinite(usable[kind]).sum()))
     values = usable[kind]
     rows = np.flatnonzero(np.isfinite(values))
@@ -226,7 +235,8 @@ def _ladder(models: pd.DataFrame | ArrowTable | str | Path, names: tuple[str, ..
             f"{counted(len(rows), 'model')} of {len(np.unique(values[rows]))} different {name} have answers;"
             f" a ladder needs {FEWEST_MODELS} models of {FEWEST_SCALES}"
         )
-    target = float(values[rows].max() + np.log(2)) if kind != ("date",) else float(values[rows].max() + 1)
+    further = np.log(2) if kind != ("date",) else min(1.0, FARTHEST / 2 * float(np.ptp(values[rows])))
+    target = float(values[rows].max() + further)
     if at:
         target = float(_scales(pd.DataFrame({key: [value] for key, value in at.items()}), kind)[0])
         if not np.isfinite(target):
@@ -234,6 +244,19 @@ def _ladder(models: pd.DataFrame | ArrowTable | str | Path, names: tuple[str, ..
     without = [model for row, model in enumerate(names) if row not in set(rows.tolist())]
     notes = (f"{counted(len(without), 'model', 'have')} no {name}: {first_few(without, 3)}",) if without else ()
     return _Ladder(name, tuple(names[row] for row in rows), rows, values[rows], target, notes)
+
+
+def _no_ladder(table: pd.DataFrame, at: dict[str, object]) -> str:
+    """Return a message on a table of models without a ladder: a value that is no number, or no column."""
+    wanted = list(at) or ["size", "tokens", "compute", "date"]
+    for name in [name for name in wanted if name in table]:
+        given = table[name].dropna()
+        wrong = given[~np.isfinite(_scales(given.to_frame(), (name,)))]
+        if len(wrong):
+            need = "a date such as 2025-03" if name == "date" else "a positive number, such as 7 for 7 billion"
+            return f"the {name} of model '{wrong.index[0]}' is '{wrong.iloc[0]}'; write {need}"
+    missing = ",".join(at) or "size, tokens, compute or date"
+    return f"the table of models has no two different values of {missing}; add that column to --models"
 
 
 def _scales(table: pd.DataFrame, kind: tuple[str, ...]) -> FloatArray:

@@ -23,6 +23,8 @@ STEPS = 25
 FLOORS = (0.0, 0.1, 0.2, 0.25, 1 / 3, 0.5)
 """Chances of a guess that are tried where the items state none."""
 ENDS = 1e-9
+FARTHEST_VALUE = 30.0
+"""Values of the link scale beyond which rates are 0 and 1."""
 LEAST_WEIGHT = 0.02
 """Candidates with less weight than this share of the best one's are left out."""
 CEILINGS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
@@ -108,8 +110,8 @@ class ScalingCurve:
         """Draw the slope: link-scale units for each unit of the log scale.
 
         Args:
-            draws: Draws of parameters by form of the curve.
-            place: Number of the item or cluster.
+            draws: Random numbers of the draws, shared by several curves.
+            place: Number of the curve's group among them.
         """
         return self._drawn(draws, place, np.zeros(draws.size))[2] / self.unit
 
@@ -265,7 +267,7 @@ class _Data:
 
     def curve(self, place: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the expected rates, their sampling variance, and their slope by the link scale."""
-        value = np.clip(place[:, :1] + place[:, 1:] * self.x, -30, 30)
+        value = np.clip(place[:, :1] + place[:, 1:] * self.x, -FARTHEST_VALUE, FARTHEST_VALUE)
         height = self.ceiling - self.floor
         share = np.clip(self.floor + height * _shares(self.form[:, None], value), ENDS, 1 - ENDS)
         slope = np.maximum(height * _slopes(self.form[:, None], value), ENDS)
@@ -273,6 +275,7 @@ class _Data:
 
 
 def _shares(form: np.ndarray, value: FloatArray) -> FloatArray:
+    value = np.clip(value, -FARTHEST_VALUE, FARTHEST_VALUE)
     return np.where(form == 0, FORMS[0].share(value), FORMS[1].share(value))
 
 

@@ -20,6 +20,8 @@ from capscope.errors import InputError, counted
 from capscope.forecast.table_of_scores import PublishedScores, published_scores
 from capscope.intervals import normal_quantile
 
+LEAST_SD = 1e-9
+"""Standard deviation, on the link scale, of scores that differ by no more than rounding."""
 FEWEST_SHARED = 8
 """Models two benchmarks must share for a correlation."""
 REDUNDANT, LONE = 0.95, 0.5
@@ -106,7 +108,7 @@ def forecast_structure(
     values, without_trend = _less_trend(table, values)
     pairs = _pairs(table.benchmarks, values, reliability, np.random.default_rng(seed))
     if pairs.empty:
-        raise InputError(f"no two benchmarks share {FEWEST_SHARED} models; give a fuller table")
+        raise InputError(f"no two benchmarks share {FEWEST_SHARED} models and differ over them; give a fuller table")
     factors, loadings = _factor_analyses(table.benchmarks, pairs)
     return ScoreStructure(
         pairs,
@@ -159,7 +161,7 @@ def _pairs(names: list[str], values: FloatArray, reliability: FloatArray, rng: n
         for second in range(first + 1, len(names)):
             shared = np.isfinite(values[:, first]) & np.isfinite(values[:, second])
             x, y = values[shared, first], values[shared, second]
-            if len(x) < FEWEST_SHARED or x.std() == 0 or y.std() == 0:
+            if len(x) < FEWEST_SHARED or min(x.std(), y.std()) < LEAST_SD:
                 continue
             r = float(np.corrcoef(x, y)[0, 1])
             z, step = np.arctanh(np.clip(r, -0.9999, 0.9999)), half / np.sqrt(len(x) - 3)
@@ -233,7 +235,7 @@ def generalizability(values: FloatArray) -> float:
         values: Link-scale scores, NaN where missing; each benchmark counts in units of its spread.
     """
     centre, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-    standard = (values - centre) / np.where(spread > 0, spread, 1)
+    standard = (values - centre) / np.where(spread > LEAST_SD, spread, 1)
     known = np.isfinite(standard)
     count = known.sum(1)
     rows = count > 0

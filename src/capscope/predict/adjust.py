@@ -35,7 +35,7 @@ class PredictionSettings:
     confidences: Path | pd.DataFrame | None = None
     """Models' own confidence in answers to the items to predict; assessor `confidence` weighs it."""
     models: Path | pd.DataFrame | None = None
-    """Facts about models, on which those with few answers or none lean; see `model_facts.read_model_facts`."""
+    """Facts about models, which predict the abilities of those with few answers or none; see `read_model_facts`."""
     defer_below: float | None = None
     """Mark chances below this one in a column `defer`."""
     deferral: pd.DataFrame | None = None

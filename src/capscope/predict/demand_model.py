@@ -115,7 +115,7 @@ def fit_demand_model(
     dims = training.features.dims if demands else ()
     posterior = fit_demand(training.responses, items, dims, settings).posterior
     fitted = FittedDemandModel(posterior, items, _known(training.responses))
-    return _leaning(fitted, training) if parts else fitted
+    return _with_informed_priors(fitted, training) if parts else fitted
 
 
 def fit_rasch(training: Training, *, parts: bool = False) -> FittedDemandModel:
@@ -123,16 +123,16 @@ def fit_rasch(training: Training, *, parts: bool = False) -> FittedDemandModel:
 
     Args:
         training: The training part.
-        parts: Let agents and models with few answers lean on their parts and on facts about them.
+        parts: Give agents and models with few answers priors from their parts and from facts about them.
     """
     same = ("all",) * training.features.n_items
     items = DemandItems(None, None, None, same, same, training.features.floor)
     fitted = FittedDemandModel(fit_demand(training.responses, items).posterior, items, _known(training.responses))
-    return _leaning(fitted, training) if parts else fitted
+    return _with_informed_priors(fitted, training) if parts else fitted
 
 
-def _leaning(fitted: FittedDemandModel, training: Training) -> FittedDemandModel:
-    """Let models with few answers lean on their agents' parts, or on what is known of them."""
+def _with_informed_priors(fitted: FittedDemandModel, training: Training) -> FittedDemandModel:
+    """Give models with few answers priors from their agents' parts, or from facts about them."""
     thin = thin_agents(training)
     return with_facts(with_sums(fitted, training, thin), training, thin)
 

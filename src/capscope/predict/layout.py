@@ -35,7 +35,7 @@ from capscope.errors import InputError, first_few, nearest
 from capscope.predict.assessor import Training
 from capscope.predict.features import AUTO, ItemFeatures, features_of
 from capscope.predict.leaks import refuse_answer_keys
-from capscope.predict.model_facts import ModelFacts, read_model_facts
+from capscope.predict.model_facts import ModelFacts, read_model_facts, unreadable_facts
 
 UNNAMED_BENCHMARK = "all"
 """The benchmark of items whose table names none."""
@@ -187,7 +187,7 @@ class Layout:
         )
 
     def with_facts(self, source: Path | str | pd.DataFrame | None, folder: Path, *, new_models: bool) -> "Layout":
-        """Return the layout with facts about the models, on which those with few answers lean.
+        """Return the layout with facts about the models, from which those with few answers get priors.
 
         Args:
             source: See `read_model_facts`.
@@ -202,7 +202,7 @@ class Layout:
         if known is None or (source is None and self.agents is not None):
             return self
         if self.agents is not None:
-            raise InputError("--models: subjects are agents here, which lean on their parts; leave it out")
+            raise InputError("--models: subjects are agents here, whose priors come from their parts; leave it out")
         table, unanswered = known
         axis = tuple(sorted({*models, *unanswered})) if new_models else models
         facts = ModelFacts.of(axis, table)
@@ -212,8 +212,9 @@ class Layout:
             own = np.full((len(axis), self.confidence.shape[1]), np.nan)
             own[place] = self.confidence
         answers = replace(self.responses, models=axis, model_index=place[self.responses.model_index])
-        note = f"models with few answers lean on {', '.join(facts.names) or 'nothing, since no fact tells them apart'}"
-        return replace(self, responses=answers, confidence=own, facts=facts, notes=(*self.notes, note))
+        note = f"models with few answers are predicted by {', '.join(facts.names) or 'nothing more: no fact differs'}"
+        notes = (*self.notes, note, *unreadable_facts(table))
+        return replace(self, responses=answers, confidence=own, facts=facts, notes=notes)
 
     def training(self, seed: int) -> Training:
         """Return all answers as a training part."""

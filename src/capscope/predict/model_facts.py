@@ -1,8 +1,8 @@
 """Facts about models (size, family, date) and the regression of abilities on them.
 
-A model with few answers, or none, leans on models of like size and family instead of on the mean of all models: its
-ability has a prior from a regression with random effects of each block of columns (Lindley & Smith, 1972), whose scales
-are integrated out. Models with as many answers as usual are predicted as without facts.
+A model with few answers, or none, is shrunk towards models of similar size and family instead of the mean of all
+models: its ability has a prior from a regression with random effects of each block of columns (Lindley & Smith, 1972),
+whose scales are integrated out. Models with as many answers as usual are predicted as without facts.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from scipy.optimize import minimize
 
 from capscope.axes import FloatArray, ModelFloats
 from capscope.data import FROM_NAMES, model_tables
-from capscope.errors import InputError
-from capscope.forecast import COVARIATE_NAMES, fact_blocks, facts_of
+from capscope.errors import InputError, first_few
+from capscope.forecast import COVARIATE_NAMES, LOGARITHMIC, fact_blocks, facts_of
 
 FLAT = 30.0
 """Prior standard deviation of the mean over models."""
@@ -44,7 +44,7 @@ class ModelFacts:
 
     @classmethod
     def of(cls, models: tuple[str, ...], table: pd.DataFrame) -> "ModelFacts":
-        """Make the columns of a table of facts, with what the names of the models tell.
+        """Make the columns from a table of facts and from the names of the models.
 
         Args:
             models: Names on the model axis.
@@ -88,6 +88,18 @@ def read_model_facts(
         if len(table.columns) and set(table.index) & set(models):
             return table, ()
     return None
+
+
+def unreadable_facts(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return notes on sizes, tokens and compute that are no positive numbers, which count as unknown."""
+    notes: list[str] = []
+    for name in (column for column in LOGARITHMIC if column in table):
+        number = pd.to_numeric(table[name], errors="coerce")
+        given = table[name].notna() & (table[name].astype(str).str.strip() != "")
+        wrong = table.index[given & ~((number > 0) & np.isfinite(number))]
+        if len(wrong):
+            notes.append(f"{name} is no positive number for {first_few(list(wrong))}, and counts as unknown there")
+    return tuple(notes)
 
 
 @dataclass(frozen=True)

@@ -64,9 +64,9 @@ def predict(  # noqa: PLR0913 - every setting has a default and is given by keyw
             unit and level), such as the table of `capscope.forecast`: they move scores and chances as labels do.
         confidences: Models' own confidence (0 to 1) in answers to the items to predict (model, item_id, confidence);
             the assessor is then `confidence`, which learns from answers of the study that state one.
-        models: Facts about models (columns model and size, family, date, ...): those with few answers lean on models of
-            like size and family, and those without any are predicted too. A table, its path, ``names`` for what the
-            names tell, or None for the study's own models table.
+        models: Facts about models (columns model and size, family, date, ...): they predict the ability of
+            models with few answers, and models without any are added. A table, its path, ``names`` for facts in the
+            models' names, or None for the study's own models table.
         defer_below: Mark chances below this one in a column `defer`.
         defer_risk: Mark chances in a column `defer` so that at most this share of the others fails; see
             `deferral_rules` for what the bound holds for.

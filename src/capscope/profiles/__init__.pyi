@@ -39,12 +39,12 @@ from .benchmark.structure import DemandContrast as DemandContrast
 from .benchmark.structure import DemandStructure as DemandStructure
 from .benchmark.structure import demand_contrast as demand_contrast
 from .benchmark.structure import demand_structure as demand_structure
-from .comparison import Compared as Compared
-from .comparison import compare as compare
 from .comparison.all_pairs import PairTests as PairTests
 from .comparison.all_pairs import corrected_p as corrected_p
 from .comparison.change_parts import ScoreChange as ScoreChange
 from .comparison.change_parts import judge_severity as judge_severity
+from .comparison.comparing import Compared as Compared
+from .comparison.comparing import compare as compare
 from .comparison.item_chances import ItemChances as ItemChances
 from .comparison.leaderboard import SuiteAggregates as SuiteAggregates
 from .comparison.leaderboard import suite_aggregates as suite_aggregates

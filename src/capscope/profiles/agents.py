@@ -12,7 +12,7 @@ from capscope.axes import FACETS
 from capscope.data import SEPARATOR, Study
 from capscope.display import ArrowTables, html_table
 from capscope.errors import InputError, first_few, nearest
-from capscope.fit import Fit, load_fit, split_general
+from capscope.fit import Fit, load_fit
 from capscope.profiles.item_groups import opened
 from capscope.profiles.meanings import table_lines
 
@@ -90,6 +90,8 @@ def part_effects(fit: Fit[Any] | str | Path, by: str, *, level: float = 0.9, see
             "the fit knows no scaffolds or efforts; fit a study whose responses have a column scaffold or effort with"
             " several values, without '--facets ignore'"
         )
+    from capscope.fit import split_general  # loads torch, which comparisons of answers do without
+
     parts = split_general(fit.posterior, fit.design, seed)
     return PartEffects(by, parts.effects(by, level), parts.scales(level), parts.unit, level, parts.notes)
 

@@ -32,7 +32,7 @@ from capscope.data import Responses, Study, subjects_of
 from capscope.display import html_table
 from capscope.errors import InputError, counted, first_few, nearest
 from capscope.files import Tensors, read_tensors, refuse_lengths, write_tensors
-from capscope.fit import KINDS, IRTPosterior, calibrate_items
+from capscope.fit import KINDS, IRTPosterior
 
 SCHEMA = 1
 """Version of the folder's format."""
@@ -161,6 +161,8 @@ class Bank:
             InputError: The study brings no new item.
             FitError: No chain of answers links a new item to the bank's scale.
         """
+        from capscope.fit import calibrate_items  # loads torch, which a run of a bank does without
+
         loaded, _ = subjects_of(study if isinstance(study, Study) else Study.load(Path(study)), AGENT_FACETS)
         responses = Responses.of(loaded)
         known = set(self.items)

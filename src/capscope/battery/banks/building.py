@@ -13,7 +13,7 @@ from capscope.axes import ItemDim, RowFloats
 from capscope.data import Demands, Responses, Study, join_items
 from capscope.errors import InputError, counted, first_few
 from capscope.files import Tensors
-from capscope.fit import IRTPosterior, IRTSettings, ItemPopulation, fit_irt
+from capscope.fit import IRTPosterior, IRTSettings, ItemPopulation
 
 DOCUMENT_COLUMNS = ("doc_index", "doc_id")
 """Columns of the items table that may hold the document index of the evaluation harness."""
@@ -58,6 +58,8 @@ def fit_bank_items(responses: Responses, *, dims: int, seed: int = 0, max_sweeps
     Raises:
         FitError: The responses cannot support the fit.
     """
+    from capscope.fit import fit_irt  # loads torch, which a run of a bank does without
+
     model = "mirt" if dims > 1 else "2pl"
     settings = IRTSettings(model=model, dims=dims, form="signed", seed=seed, max_sweeps=max_sweeps)
     return fit_irt(responses, settings).posterior.given_abilities()

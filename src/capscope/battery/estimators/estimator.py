@@ -9,8 +9,7 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from scipy import stats
-from scipy.special import expit, logit
+from scipy.special import expit, logit, stdtrit
 
 from capscope.axes import FloatArray, RowFloats
 from capscope.battery.banks.ability import ItemPool, ability_posterior, residuals
@@ -173,7 +172,7 @@ class Estimate:
             freedom: Degrees of freedom, used from 1 to 20.
             level: Nominal coverage.
         """
-        width = stats.t.ppf((1 + level) / 2, min(max(freedom, 1), MOST_FREEDOM)) * sd
+        width = stdtrit(min(max(freedom, 1), MOST_FREEDOM), (1 + level) / 2) * sd
         clipped = np.clip(score, 0, 1)
         return cls(clipped, sd, np.clip(score - width, 0, 1), np.clip(score + width, 0, 1))
 

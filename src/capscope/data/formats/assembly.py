@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from capscope.axes import FACETS
-from capscope.data.formats.described_items import completed, found_items
+from capscope.data.formats.described_items import completed, items_of_tables
 from capscope.data.formats.format import ImportReport
 from capscope.data.formats.score_tables import Runs, ScoreTable, joined_scores
 from capscope.data.joining import names_alike, odd_confidences, refuse_poor_joins
@@ -70,7 +70,7 @@ def assemble(parts: Parts) -> tuple[Study, ImportReport]:
 
 
 def _items(parts: Parts) -> pd.DataFrame | None:
-    described = found_items([(table.source, table.described) for table in parts.scores])
+    described = items_of_tables([(table.source, table.described) for table in parts.scores])
     if parts.items is None:
         return described
     return completed(validate(parts.items, "items", parts.items_source), described)

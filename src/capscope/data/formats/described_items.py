@@ -15,7 +15,7 @@ ITEM_COLUMNS = TABLES["items"].optional
 """Columns of a table of responses that describe the item."""
 
 
-def found_items(tables: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame | None:
+def items_of_tables(tables: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame | None:
     """Collect the item columns of tables of scores.
 
     Args:
@@ -34,7 +34,7 @@ def found_items(tables: Sequence[tuple[str, pd.DataFrame]]) -> pd.DataFrame | No
     items = pd.DataFrame({"item_id": ids})
     for column in described:
         items[column] = items["item_id"].map(_one_value_each(tables, column))
-    return _with_a_place(items)
+    return _with_unknown_places(items)
 
 
 def _one_value_each(tables: Sequence[tuple[str, pd.DataFrame]], column: str) -> dict[str, str]:
@@ -64,7 +64,7 @@ def _distinct(ids: pd.Series, values: pd.Series) -> pd.DataFrame:
     return pairs[~blank_cells(pairs["value"])].drop_duplicates()
 
 
-def _with_a_place(items: pd.DataFrame) -> pd.DataFrame:
+def _with_unknown_places(items: pd.DataFrame) -> pd.DataFrame:
     """Name the benchmark or task of an item `unknown` where only others have one."""
     for column in ("benchmark", "task"):
         if column in items:
@@ -87,7 +87,7 @@ def completed(items: pd.DataFrame, logged: pd.DataFrame | None) -> pd.DataFrame:
     by_id = logged.set_index("item_id")
     ids = items["item_id"].astype(str)
     added = {column: ids.map(by_id[column]) for column in by_id.columns if column not in items}
-    return _with_a_place(items.assign(**added))
+    return _with_unknown_places(items.assign(**added))
 
 
 @dataclass(frozen=True)

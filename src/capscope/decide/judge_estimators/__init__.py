@@ -7,7 +7,7 @@ from capscope.decide.judge_estimators.interface import JudgeEstimator, MeanEstim
 from capscope.decide.judge_estimators.kernel import kernel_prediction
 from capscope.members import family
 
-__all__ = ["DEFAULT", "JUDGE_ESTIMATORS", "JudgeEstimator", "MeanEstimate", "kernel_prediction"]
+__all__ = ["DEFAULT_JUDGE_ESTIMATOR", "JUDGE_ESTIMATORS", "JudgeEstimator", "MeanEstimate", "kernel_prediction"]
 
 FAMILY = (
     "narrower:NARROWER",
@@ -23,5 +23,5 @@ FAMILY = (
 JUDGE_ESTIMATORS: dict[str, JudgeEstimator] = family(__name__, FAMILY, JudgeEstimator)
 """Estimators by name."""
 
-DEFAULT = next(iter(JUDGE_ESTIMATORS))
+DEFAULT_JUDGE_ESTIMATOR = next(iter(JUDGE_ESTIMATORS))
 """Name of the default estimator."""

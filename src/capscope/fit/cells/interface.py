@@ -115,11 +115,11 @@ class CellScores(Protocol):
     """Scores and trials of many cells, in one or two axes."""
 
     def residuals(self, mean: Block, variance: Block, floor: Floor) -> tuple[Block, Block]:
-        """Expected residuals and curvatures; see `tensor_links.weighted_residuals`.
+        """Expected residuals and curvatures, in place on mean and variance; see `tensor_links.weighted_residuals`.
 
         Args:
             mean: Means of the cells' log-odds.
-            variance: Their variances.
+            variance: Their variances plus 1 / `PROBIT_SCALE`.
             floor: Chance of a right guess in each cell; None where it is 0.
 
         Returns:

@@ -28,7 +28,7 @@ from capscope.fit.cells.interface import (
 from capscope.fit.links import PROBIT_SCALE
 
 DENSE_CHUNK_CELLS = 1 << 18
-"""Cells of a chunk on the CPU, so few that its arrays stay in the cache."""
+"""Cells of a chunk on the CPU, whose arrays fit the cache."""
 
 GPU_DENSE_CHUNK_CELLS = DENSE_CHUNK_CELLS << 10
 
@@ -41,11 +41,11 @@ GPU_CHUNK_CELLS = CHUNK_CELLS << 7
 """Observed cells of a chunk on a GPU, which small chunks would leave idle."""
 
 GATHER_SHARE = 0.02
-"""Below this share observed, thin factors are gathered for each cell."""
+"""Share of observed cells below which factors are gathered cell by cell."""
 
 
 class _WithFloors:
-    """What layouts of cells share that have a floor of guessing for each item, on rows or on columns."""
+    """Base of the layouts: floors of guessing of each item, on rows or on columns."""
 
     row_floor: Floor
     column_floor: Floor
@@ -233,7 +233,7 @@ class SparseCells(_WithFloors):
     """Observed cells row by row."""
 
     start: Int64[Tensor, " row1"]
-    """Where each row's cells start; one more entry says where the last row's end."""
+    """Position of the first cell of each row, and the number of all cells."""
     n_columns: int
     """Number of columns."""
     store: CellStore

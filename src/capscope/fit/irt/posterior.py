@@ -86,10 +86,11 @@ class IRTPosterior:
     extras: ItemExtras | None = None
     """Posteriors of each item's extra parameters, such as floor and ceiling; None where there are none."""
     ability_inflation: ItemParamParam | None = None
-    """Part of `item_cov` that is due to uncertain abilities on a short test; None for none. Answers are predicted
-    without it, because slopes and abilities trade off: their joint posterior is wide, predicted chances are not."""
+    """Part of `item_cov` that uncertain abilities add on a short test; chances are predicted without it."""
     trial_weight: float = 1.0
     """Right or wrong answers that one row was worth: more than 1 where rows are fractions without their trials."""
+    trial_correlation: float = 0.0
+    """Correlation of the trials of one model on one item; see `effective_trials`."""
 
     __repr__ = short_repr
 
@@ -226,7 +227,8 @@ class IRTPosterior:
             tensors[INFLATION] = self.ability_inflation
         axes = {"models": self.models, "items": self.items}
         stored = stored_parts(self.population, self.extras, tensors)
-        return stored | {"kind": self.kind, "model": self.model_name, "trial_weight": self.trial_weight} | axes, tensors
+        trials = {name: getattr(self, name) for name in ("trial_weight", "trial_correlation")}
+        return stored | {"kind": self.kind, "model": self.model_name} | trials | axes, tensors
 
     @classmethod
     def read(cls, manifest: dict[str, Any], tensors: Tensors) -> "IRTPosterior":
@@ -237,6 +239,7 @@ class IRTPosterior:
             population=read_population(manifest, tensors),
             model_name=manifest["model"],
             trial_weight=manifest.get("trial_weight", 1.0),
+            trial_correlation=manifest.get("trial_correlation", 0.0),
             extras=read_extras(manifest, tensors),
             ability_inflation=tensors.get(INFLATION),
             **{name: tensors[name] for name in STORED},

@@ -10,7 +10,7 @@ from capscope.axes import ModelDim, ModelItem
 from capscope.data import Responses, Study
 from capscope.errors import InputError
 from capscope.fit.irt.posterior import IRTPosterior
-from capscope.fit.links import success_probability
+from capscope.fit.links import effective_trials, success_probability
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,8 @@ def replicated(posterior: IRTPosterior, responses: Responses, rng: np.random.Gen
     truth, rows = draw_truth(posterior, rng), (responses.model_index, responses.item_index)
     if posterior.extras is not None and not posterior.extras.has_asymptotes:
         return replace(responses, score=posterior.extras.draw(truth.logit[rows], responses.item_index, rng))
-    trials = np.maximum(1, np.round(responses.n_trials * posterior.trial_weight)).astype(int)
+    counted = effective_trials(responses.n_trials, posterior.trial_correlation)
+    trials = np.maximum(1, np.round(counted * posterior.trial_weight)).astype(int)
     return replace(responses, score=rng.binomial(trials, truth.probability[rows]) / trials)
 
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Int
 
 from capscope.axes import RowFloats
+from capscope.data import Responses
 from capscope.errors import FitError, first_few
 from capscope.fit.cells.answers import Answers, PartOfAnswers
 from capscope.fit.cells.interface import Cells
@@ -26,6 +27,7 @@ from capscope.fit.engines.variational.sweeps import model_step, posterior_change
 from capscope.fit.engines.variational.to_posterior import as_numpy
 from capscope.fit.irt.advice import flat_rows
 from capscope.fit.irt.posterior import IRTPosterior
+from capscope.fit.links import effective_trials
 from capscope.fit.outcome import Outcome, Status, single_threaded
 from capscope.fit.psychometrics.scale_links import LEAST_COMMON
 
@@ -266,6 +268,8 @@ def _refuse_unlinked(answers: Answers, roles: _Roles) -> None:
 def _job(
     posterior: IRTPosterior, answers: Answers, summary: ResponseSummary, roles: _Roles, side: ItemCovariates
 ) -> Job:
+    if isinstance(answers, Responses):
+        answers = replace(answers, n_trials=effective_trials(answers.n_trials, posterior.trial_correlation))
     positive = posterior.population.form == "positive"
     answers_each = float(summary.items.count[roles.new_item].mean()) if len(roles.new_item) else math.inf
     form = PositiveForm(answers_each) if positive else SignedForm(posterior.dims, posterior.model_name != "rasch")

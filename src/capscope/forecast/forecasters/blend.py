@@ -15,6 +15,8 @@ RIDGE_SHARE = 0.6
 NEIGHBOURS, FEWEST_SHARED = 5, 5
 RANK, SWEEPS, SHRINK = 2, 60, 1.0
 QUESTIONS = 4
+DIGITS = 4
+"""Most digits of a published score that count."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +28,17 @@ class FittedByResiduals:
     """Forecasts on the link scale, shape (model, benchmark)."""
     residuals: FloatArray
     """Absolute residuals of hidden cells, on the link scale."""
+    rounding: FloatArray
+    """Half a unit of the last digit of each benchmark's scores: no interval is narrower, shape (benchmark,)."""
 
     def cells(self, level: float) -> CellForecasts:
         """Forecast every cell."""
         half = float(np.quantile(self.residuals, level)) if len(self.residuals) else np.inf
-        return CellForecasts(
-            self.link.from_link(self.middle),
-            self.link.from_link(self.middle - half),
-            self.link.from_link(self.middle + half),
-        )
+        score = self.link.from_link(self.middle)
+        lower = np.minimum(self.link.from_link(self.middle - half), score - self.rounding)
+        upper = np.maximum(self.link.from_link(self.middle + half), score + self.rounding)
+        lowest, highest = (self.link.from_link(np.full(score.shape, end)) for end in (-np.inf, np.inf))
+        return CellForecasts(score, np.maximum(lower, lowest), np.minimum(upper, highest))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +64,26 @@ class BlendForecaster:
             if hidden.any():
                 completed = blended(np.where(hidden, np.nan, values))
                 misses.append(np.abs(completed - values)[hidden])
-        return FittedByResiduals(link, blended(values), np.concatenate(misses) if misses else np.zeros(0))
+        residuals = np.concatenate(misses) if misses else np.zeros(0)
+        return FittedByResiduals(link, blended(values), residuals, rounding_of(table.values))
+
+
+def rounding_of(scores: FloatArray) -> FloatArray:
+    """Return half a unit of the last digit that the scores of each benchmark have, shape (benchmark,).
+
+    Units are a hundredth of the largest score or finer, down to its fourth digit: more digits come from conversions.
+
+    Args:
+        scores: Scores, NaN where missing, shape (model, benchmark).
+    """
+    halves = np.empty(scores.shape[1])
+    for place, column in enumerate(scores.T):
+        known = np.abs(column[np.isfinite(column)])
+        largest = float(known.max()) if len(known) and known.max() > 0 else 1.0
+        least, most = int(np.ceil(2 - np.log10(largest))), DIGITS - 1 - int(np.floor(np.log10(largest)))
+        exact = (d for d in range(least, most) if np.allclose(known * 10.0**d, np.round(known * 10.0**d), atol=1e-6))
+        halves[place] = 0.5 * 10.0 ** -next(exact, most)
+    return halves
 
 
 def blended(values: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ import numpy as np
 from capscope.axes import FloatArray
 from capscope.forecast.calibration import draw_question
 from capscope.forecast.features import model_blocks
-from capscope.forecast.forecasters.blend import QUESTIONS, FittedByResiduals, column_scales
+from capscope.forecast.forecasters.blend import QUESTIONS, FittedByResiduals, column_scales, rounding_of
 from capscope.forecast.forecasters.forecaster import ForecasterEntry
 from capscope.forecast.table_of_scores import PublishedScores
 
@@ -55,7 +55,7 @@ class CompletionForecaster:
             if hidden.any():
                 misses.append(np.abs(self.complete(np.where(hidden, np.nan, values), design) - values)[hidden])
         residuals = np.concatenate(misses) if misses else np.zeros(0)
-        return FittedByResiduals(link, self.complete(values, design), residuals)
+        return FittedByResiduals(link, self.complete(values, design), residuals, rounding_of(table.values))
 
 
 def from_components(values: FloatArray, design: FloatArray) -> FloatArray:  # noqa: ARG001 - one signature for all

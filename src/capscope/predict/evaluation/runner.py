@@ -64,8 +64,9 @@ def evaluate(  # noqa: PLR0913 - every setting has a default and is given by key
         annotator: Whose demand levels to use; by default the mean over annotators.
         known: Number of known answers of a new model, if models are held out.
         families: For the split by family: a table's path, `names`, or None for the study's own models table.
-        models: Facts about the models (columns model and size, family, date, ...), on which those with few answers
-            lean: a table, its path, ``names`` for what the names tell, or None for the study's own models table.
+        models: Facts about the models (columns model and size, family, date, ...), which predict the abilities
+            of those with few answers: a table, its path, ``names`` for facts in the models' names, or None for the
+            study's own models table.
         embedder: Embedder that turns texts into vectors: ``auto``, ``tfidf``, or the name of a model.
         reference: Assessor that the others are compared with; by default `forest`, else the first.
         workers: Number of processes, 0 for one per processor; the numbers do not depend on it.

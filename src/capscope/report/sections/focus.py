@@ -49,7 +49,7 @@ def draw(record: Record) -> Iterable[Drawing]:
 
 TEMPLATE = """
 {% set top = section.scales[0] %}{% set low = section.scales[-1] %}
-<p class="lead"><bdi>{{ section.model }}</bdi> is strongest on {{ top.name }} ({{ top.ability | fixed(1) }}) and weakest on {{ low.name }} ({{ low.ability | fixed(1) }}); short bars are sure, long bars are not.</p>
+<p class="lead"><bdi>{{ section.model }}</bdi> is strongest on {{ top.name }} ({{ top.ability | fixed(1) }}) and weakest on {{ low.name }} ({{ low.ability | fixed(1) }}); the longer a bar, the less certain the ability.</p>
 <div class="pair">
 <figure>
 {{ drawing["abilities"] }}

@@ -24,12 +24,14 @@ from capscope.fit.engines.variational.problem import (
     pick_device,
     problem_of,
 )
+from capscope.fit.engines.variational.repeats import repeats_note, trial_correlation
 from capscope.fit.engines.variational.selection import choose
 from capscope.fit.engines.variational.sweeps import model_step
 from capscope.fit.engines.variational.to_posterior import as_numpy, corrected, extended, is_short, make_posterior
 from capscope.fit.irt.advice import advise
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.settings import IRTSettings
+from capscope.fit.links import effective_trials
 from capscope.fit.outcome import Outcome, Status
 
 SCORING_SWEEPS = 50
@@ -66,6 +68,12 @@ def fit_variational(
     summary = summarise_ranks(responses, ranks)
     if settings.response == "auto":  # grades and continuous scores have a scatter of their own
         summary = replace(summary, weight=trial_weight(responses, summary))
+    correlation = trial_correlation(responses, summary, settings, side)
+    notes: tuple[str, ...] = ()
+    if correlation and isinstance(responses, Responses):
+        notes = (repeats_note(responses, correlation),)
+        responses = replace(responses, n_trials=effective_trials(responses.n_trials, correlation))
+        summary = summarise(responses)
     models, items = np.flatnonzero(summary.models.count), np.flatnonzero(summary.items.count)
     whole = len(models) == len(responses.models) and len(items) == len(responses.items)
     answered = responses if whole else PartOfAnswers(responses, models, items)
@@ -79,8 +87,8 @@ def fit_variational(
     fitted = make_posterior(answered, problem, choice, state, answered_side)
     if _is_short(choice, fitted):
         fitted = corrected(fitted, as_rows(answered), choice, state)
-    posterior = extended(fitted, responses, side, models, items)
-    reasons = (*chosen.reasons, *_few_items(choice, len(fitted.items)))
+    posterior = replace(extended(fitted, responses, side, models, items), trial_correlation=correlation)
+    reasons = (*chosen.reasons, *notes, *_few_items(choice, len(fitted.items)))
     status = Status(state.converged, "converged" if state.converged else "still-moving", reasons)
     return Outcome(posterior, advise(status, posterior, responses, summary), state.history)
 
@@ -117,6 +125,7 @@ def fit_answers(responses: Answers, settings: IRTSettings, floor: RowFloats | No
 
 def _cells_to_score(posterior: IRTPosterior, responses: Responses) -> Cells:
     """Answers as the items of a fit see them, in the order of the responses' items."""
+    responses = replace(responses, n_trials=effective_trials(responses.n_trials, posterior.trial_correlation))
     if posterior.extras is None:
         summary = replace(summarise(responses), weight=posterior.trial_weight)
         return lay_out(responses, summary, posterior.floor if posterior.floor.any() else None)[0]

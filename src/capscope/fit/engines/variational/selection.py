@@ -1,7 +1,7 @@
 """Choice of the model by held-out cells: Rasch, 2PL, asymptotes, or more dimensions."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -110,6 +110,14 @@ class Trial:
         return float(np.average(np.concatenate(self.losses[:folds]), weights=np.concatenate(self.trials[:folds])))
 
 
+class Decision(NamedTuple):
+    """Whether a richer model was taken, its gain in held-out log-loss over the simpler one, and the gain's error."""
+
+    taken: bool
+    gain: float
+    error: float
+
+
 @dataclass(frozen=True)
 class SelectedModel:
     """The selected model."""
@@ -157,14 +165,24 @@ def choose(answers: Answers, summary: ResponseSummary, settings: IRTSettings, si
     if held.all() or not held.any():
         reason = f"too few answers to choose a model by held-out cells; {name.upper()} taken"
         return SelectedModel(ModelChoice(name), (reason,))
-    quick = replace(settings, tolerance=max(settings.tolerance, QUICK_TOLERANCE), max_sweeps=QUICK_SWEEPS)
-    comparison = _HeldOutComparison(rows, draw, folds, summary.weight, side.of(part.kept_items), quick)
+    comparison = HeldOutComparison(
+        rows, draw, folds, summary.weight, side.of(part.kept_items), quick_settings(settings)
+    )
     best, lines = comparison.climb() if auto else comparison.best_form(name)
     # one ability starts as near its end anyway; on all cells the start is that of who asks for this model
     thin = len(part.kept_models) < len(answers.models) or len(part.kept_items) < len(answers.items)
     helps = thin and best.choice.dims > 1 and best.states[0].extras is None
     warm = WarmStart(best.states[0], part.kept_models, part.kept_items) if helps else None
     return SelectedModel(best.choice, lines, warm)
+
+
+def quick_settings(settings: IRTSettings) -> IRTSettings:
+    """Return the settings of a candidate's fit, which ends early.
+
+    Args:
+        settings: Settings of the fit that was asked for.
+    """
+    return replace(settings, tolerance=max(settings.tolerance, QUICK_TOLERANCE), max_sweeps=QUICK_SWEEPS)
 
 
 @dataclass(frozen=True)
@@ -183,7 +201,7 @@ class _Fold:
         return _Fold(train, problem, parts[1])
 
 
-class _HeldOutComparison:
+class HeldOutComparison:
     """Comparison of candidates on held-out cells; a comparison that one fold leaves open is repeated on the next."""
 
     def __init__(
@@ -199,6 +217,7 @@ class _HeldOutComparison:
         self._inner = folds
         self.side, self.settings = side, settings
         self._folds: list[_Fold] = []
+        self.decisions: list[Decision] = []
 
     def _fold(self, number: int) -> _Fold:
         while len(self._folds) <= number:
@@ -209,10 +228,10 @@ class _HeldOutComparison:
 
     def try_out(self, choice: ModelChoice) -> Trial:
         """Fit a candidate in the first fold."""
-        return self._extended(Trial(choice, (), (), ()), 1)
+        return self.extended(Trial(choice, (), (), ()), 1)
 
-    def _extended(self, trial: Trial, folds: int) -> Trial:
-        """The candidate fitted in more folds."""
+    def extended(self, trial: Trial, folds: int) -> Trial:
+        """Return the candidate fitted in so many folds."""
         for number in range(len(trial.losses), folds):
             fold = self._fold(number)
             problem = problem_of(trial.choice, fold.problem, fold.train, self.side)
@@ -229,12 +248,14 @@ class _HeldOutComparison:
         for folds in range(1, self._inner.most + 1):
             if folds > 1 and not self._has_cells(folds - 1):
                 break
-            simpler, richer = self._extended(simpler, folds), self._extended(richer, folds)
+            simpler, richer = self.extended(simpler, folds), self.extended(richer, folds)
             gain, error = richer.gain_over(simpler)
             if abs(gain) > SURE_SE * error:
                 break
         gain, error = richer.gain_over(simpler)
-        return gain > LEAST_GAIN_SE * error or (gain > SMALL_GAIN and gain > SMALL_GAIN_SE * error), simpler, richer
+        taken = gain > LEAST_GAIN_SE * error or (gain > SMALL_GAIN and gain > SMALL_GAIN_SE * error)
+        self.decisions.append(Decision(taken, gain, error))
+        return taken, simpler, richer
 
     def _has_cells(self, number: int) -> bool:
         return bool(self._held(number).any())
@@ -262,7 +283,7 @@ class _HeldOutComparison:
                 doubtful, dims = dims, 2 * dims  # neither better nor worse: twice as many may show what these hide
                 continue
             else:
-                refused = doubtful or dims
+                refused, doubtful = doubtful or dims, 0
             dims = self._next(best.choice.dims, refused)
         if best.choice.dims == 4 and refused <= self._most_dims():  # doubling passed over three
             best, lines = self._simpler(best, self.try_out(ModelChoice("mirt", 3)), lines)
@@ -272,7 +293,7 @@ class _HeldOutComparison:
             best = self._without_guessing(best, lines)
         if best.choice.name == "2pl" and self.can_show_floors():
             best = self._with_asymptotes(best, lines)
-        return best, (_taken(best, lines), *lines)
+        return best, (_taken(best, lines, self.decisions), *lines)
 
     def _next(self, taken: int, refused: int) -> int:
         """Next number of dimensions: twice as many, or the middle between accepted and refused."""
@@ -362,10 +383,14 @@ def _gain_words(trial: Trial, other: Trial) -> str:
     )
 
 
-def _taken(best: Trial, lines: list[str]) -> str:
+def _taken(best: Trial, lines: list[str], decisions: list[Decision]) -> str:
     """The chosen model and the reason, in one sentence."""
     refused = sum(" not taken: " in line for line in lines)
     if refused == len(lines):
-        return f"auto took {best.choice.words}: none of {refused} richer models predicts held-out answers better"
+        close = any(decision.gain > 0 for decision in decisions)
+        better = "clearly better: within the error the simpler one is taken" if close else "better"
+        return f"auto took {best.choice.words}: none of {refused} richer models predicts held-out answers {better}"
     others = f" and {refused} others do no better" if refused else ""
-    return f"auto took {best.choice.words}: it predicts held-out answers better than simpler models{others}"
+    last = next((decision for decision in reversed(decisions) if decision.taken), None)
+    by = f", though by {last.gain:.4f} with an error of {last.error:.4f}" if last and last.gain < last.error else ""
+    return f"auto took {best.choice.words}: it predicts held-out answers better than simpler models{by}{others}"

@@ -220,7 +220,7 @@ class ScoreModel(Protocol):
     def residuals(
         self, score: Tensor, trials: Tensor, mean: Tensor, variance: Tensor, extras: Extras
     ) -> tuple[Tensor, Tensor]:
-        """Expected gradient and information in the log-odds; the variance is that of log-odds, without `PROBIT_SCALE`.
+        """Expected gradient and information in the log-odds; unlike in `CellScores`, nothing is added to the variance.
 
         Args:
             score: Scores of the cells, in [0, 1].
