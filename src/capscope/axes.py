@@ -25,6 +25,8 @@ FACETS = ("prompt", "scaffold", "effort", "judge", "run")
 
 AGENT_FACETS = ("scaffold", "effort")
 """Facets that, with the model, make an agent: another scaffold or effort is another subject."""
+CONDITIONS = ("prompt", "scaffold", "effort")
+"""Facets whose values make an item another question instead of another run."""
 
 RowFloats = Float[np.ndarray, " row"]
 RowIndex = Int[np.ndarray, " row"]

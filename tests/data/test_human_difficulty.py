@@ -81,6 +81,7 @@ def test_values_that_are_none_are_refused(tmp_path: Path, text: str, message: st
         study_of(tmp_path, "table.csv", text)
 
 
+@pytest.mark.slow
 def test_minutes_are_added_to_a_study_of_answers(tmp_path: Path) -> None:
     (tmp_path / "scores.csv").write_text("model,item_id,score\nm,a/1,1\nm,b/2,0\nn,a/1,1\nn,b/2,1\n")
     (tmp_path / "tasks.csv").write_text(METR)

@@ -46,6 +46,7 @@ def test_the_largest_model_is_forecast_and_guesses_are_not_predictable() -> None
     assert np.isnan(rows.loc["guesses", "score"])
 
 
+@pytest.mark.slow
 def test_a_size_far_beyond_the_ladder_is_not_predictable() -> None:
     study, models = ladder_study(np.random.default_rng(2))
     near, far = (
@@ -56,6 +57,7 @@ def test_a_size_far_beyond_the_ladder_is_not_predictable() -> None:
     assert "lengths of the ladder" in far["reason"]
 
 
+@pytest.mark.slow
 def test_models_that_leave_the_curve_make_a_benchmark_not_predictable() -> None:
     study, models = ladder_study(np.random.default_rng(3), trials=8)
     assert study.responses is not None
@@ -106,6 +108,7 @@ def test_odd_ladders_are_refused() -> None:
         item_scaling(study, models.head(4))
 
 
+@pytest.mark.slow
 def test_a_benchmark_that_few_models_answered_is_said_to_be() -> None:
     study, models = ladder_study(np.random.default_rng(8))
     assert study.responses is not None
@@ -118,6 +121,7 @@ def test_a_benchmark_that_few_models_answered_is_said_to_be() -> None:
         assert not row["predictable"]
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_and_reasons(tmp_path: Path) -> None:
     study, models = ladder_study(np.random.default_rng(6))
     study.save(tmp_path / "study")
@@ -142,7 +146,7 @@ def test_the_command_prints_json_and_reasons(tmp_path: Path) -> None:
 def test_intervals_cover_and_what_cannot_be_predicted_is_refused() -> None:
     rng = np.random.default_rng(7)
     held = []
-    for seed in range(120):
+    for seed in range(80):
         study, models = ladder_study(rng, trials=1, slope=float(rng.uniform(1, 3)))
         result = item_scaling(study, models, settings=ScalingSettings(holdout=1, seed=seed))
         assert result.held_out is not None

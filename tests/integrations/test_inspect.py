@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from capscope.battery import AdaptiveBattery, Bank, ItemPool, score_battery, size_for_width
 from capscope.cli.battery_command import battery_app
 from capscope.data import Study
-from capscope.data.formats import import_logs
+from capscope.data.formats import LoggedBattery, import_logs, read_draws
 from capscope.decide import gate
 from capscope.errors import InputError
 
@@ -154,8 +154,7 @@ def test_a_task_left_unchanged_runs_the_battery_alone_and_its_log_is_scored(worl
     assert scores["answered"] == 60
     assert scores["lower"] <= world.answers.mean() <= scores["upper"]
     assert scores["upper"] - scores["lower"] < 0.2
-    with pytest.raises(InputError, match="no battery"):
-        score_stopped_log(world.folder / "bank", log.model_copy(update={"results": None}))
+    check_a_run_that_ended_early(world, log)
     as_json = world.folder / "stopped" / "log.json"
     write_eval_log(log, as_json)
     for file in (log.location, as_json):
@@ -170,6 +169,25 @@ def test_a_task_left_unchanged_runs_the_battery_alone_and_its_log_is_scored(worl
     truth = world.answers.mean() - past.loc[past["model"].astype(str) == "m0", "score"].mean()
     assert result.difference.n_answers == 60
     assert result.lower < truth < result.upper
+
+
+def check_a_run_that_ended_early(world: World, log: EvalLog) -> None:
+    """Without its results, a log is scored by what its samples say of their draw, in Inspect and from its file."""
+    bank, file = world.folder / "bank", world.folder / "stopped" / "early.json"
+    cut = log.model_copy(update={"results": None, "status": "cancelled"})
+    assert score_stopped_log(bank, cut).equals(score_stopped_log(bank, log))
+    cut = cut.model_copy(update={"samples": (log.samples or [])[:20]})
+    write_eval_log(cut, file)
+    result = score_battery(bank, file)
+    assert "20 of 60 drawn samples ran" in result.notes[-1]
+    assert result.scores.iloc[0].to_dict() == pytest.approx(score_stopped_log(bank, cut).iloc[0].to_dict())
+    drawn, whole = read_draws(file), read_draws(log.location)
+    assert isinstance(drawn, LoggedBattery)
+    assert isinstance(whole, LoggedBattery)
+    assert sorted(drawn.pool) == sorted(whole.pool)
+    assert drawn.drawn.merge(whole.drawn).shape == drawn.drawn.shape
+    with pytest.raises(InputError, match="no battery"):
+        score_stopped_log(bank, log.model_copy(update={"results": None, "samples": []}))
 
 
 def test_a_log_that_was_stopped_says_how_samples_are_scored(world: World) -> None:

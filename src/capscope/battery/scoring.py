@@ -235,7 +235,8 @@ def _score_logged(bank: Bank, log: LoggedBattery, estimator: Estimator, level: f
     """Score the log of a battery that was drawn before the run; its pool are the items that the task had samples of."""
     pool = bank.take_items(bank.positions(log.pool))
     battery = Battery(log.drawn, len(pool.items), log.method, log.seed)
-    return _score_with_bank(pool, Study.of(responses=log.answers()), battery, estimator, level)
+    scored = _score_with_bank(pool, Study.of(responses=log.answers()), battery, estimator, level)
+    return replace(scored, notes=(*scored.notes, *log.notes))
 
 
 def _score_without_bank(battery: Battery, answers: Study, estimator: Estimator, level: float) -> BatteryScores:

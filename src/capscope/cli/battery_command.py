@@ -12,6 +12,8 @@ from capscope.errors import counted
 from capscope.tasks import on_cluster
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from capscope.battery import Bank, Battery, BatteryEvaluation, BatteryRun
     from capscope.data import Study
 
@@ -20,8 +22,8 @@ PROMPT_ITEMS = 10
 PROBLEMS_SHOWN = 3
 """Number of reasons for replies without a score that `run` prints."""
 SCORES = (
-    "score: what the model would get on the whole pool, estimated from the answered items; lower and upper hold it"
-    "\nas often as the level says; a benchmark with fewer than 5 answers has no row of its own."
+    "score: what the model would get on the whole pool, estimated from the answered items; lower and upper bound it;"
+    "\na benchmark with fewer than 5 answers has no row of its own."
 )
 ABILITY = " Ability, where shown,\nis in standard deviations over the bank's past models."
 ERRORS = (
@@ -217,7 +219,26 @@ def score(
     if result.elsewhere is not None:
         profile += f"\n\nExpected scores where the models were not run:\n{table_text(result.elsewhere)}"
     unit = "".join(f"\nnote: {note}" for note in result.notes) or ABILITY
-    emit(result.as_dict(), as_json, f"{table_text(result.scores)}\n{SCORES}{unit}{profile}")
+    head = _score_sentence(result.scores, level)
+    emit(result.as_dict(), as_json, f"{head}\n\n{table_text(result.scores)}\n{SCORES}{unit}{profile}")
+
+
+def _score_sentence(scores: "pd.DataFrame", level: float) -> str:
+    """Say the score of the best model on the whole pool, and how many others come near."""
+    whole = scores[scores["benchmark"] == "all"] if "benchmark" in scores else scores
+    whole = whole.sort_values("score", ascending=False, kind="stable")
+    if whole.empty:
+        return "No model has enough answers for a score on the whole pool."
+    best, others = whole.iloc[0], whole.iloc[1:]
+    text = (
+        f"{best['model']}: score {best['score']:.3f} on the whole pool"
+        f" ({100 * level:g}% interval {best['lower']:.3f} to {best['upper']:.3f})"
+        f", from {counted(int(best['answered']), 'answer')}"
+    )
+    if others.empty:
+        return f"{text}."
+    near = int((others["upper"] > best["lower"]).sum())
+    return f"{text}; the intervals of {near} of {counted(len(others), 'other model')} reach up to it."
 
 
 @battery_app.command("evaluate", cls=FamilyCommand)

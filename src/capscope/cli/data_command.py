@@ -25,6 +25,8 @@ KINDS: dict[str, Any] = {"text": str | None, "texts": list[str] | None, "path": 
 """Python type of each kind of `Option`."""
 AUTO = "auto"
 """The sub-command that recognises the format; its name may be left out."""
+FILES_NAMED = 4
+"""Most files of an export that are listed by name."""
 Into = Annotated[Path | None, typer.Option("--into", help="Study folder to add to: its tables keep their format.")]
 Rename = Annotated[
     Path | None, typer.Option("--rename", help="Table of new model names: columns from, to; scaffold, effort.")
@@ -65,6 +67,22 @@ class FormatGroup(DefaultCommandGroup):
     @commands.setter
     def commands(self, value: object) -> None:
         """Ignore the commands that Typer assigns."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's type, or Typer's copy of it
+        """Take the name of a format for a path where such a file or folder is there and no other path follows."""
+        entry = self.commands.get(args[0]) if args else None
+        if entry is not None and args[0] != AUTO and Path(args[0]).exists() and _lacks_paths(entry, args[1:]):
+            args = [AUTO, *args]
+        return super().parse_args(ctx, args)
+
+
+def _lacks_paths(command: Any, args: list[str]) -> bool:  # noqa: ANN401 - click's type, or Typer's copy of it
+    """Return whether a command's arguments hold options alone, and no call for help."""
+    parser = command.make_parser(command.context_class(command, resilient_parsing=True))
+    parser.ignore_unknown_options = True
+    values, others, _ = parser.parse_args(list(args))
+    named = [values.get(parameter.name) for parameter in command.params if parameter.param_type_name == "argument"]
+    return not others and not any(named) and not values.get("help")
 
 
 def _command(parameters: list[Parameter], run: Callable[[Mapping[str, Any]], None]) -> Callable[..., None]:
@@ -340,6 +358,11 @@ def _able() -> list[str]:
     return [name for name, entry in FORMATS.items() if entry.write]
 
 
+def _written_files(out: Path, files: Sequence[str]) -> str:
+    """Name the files that were written; many files of a folder are counted."""
+    return f"{out} ({counted(len(files), 'file')})" if len(files) > FILES_NAMED else ", ".join(files)
+
+
 def export(
     format: Annotated[str, typer.Argument(metavar="FORMAT", help="Format to write.")],
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="Study folder.")],
@@ -358,7 +381,7 @@ def export(
     report = export_study(FORMATS, format, Study.load(study), out, force=force)
     lines = [
         (
-            f"{', '.join(report.files)}: {counted(report.responses, 'response')} of"
+            f"{_written_files(out, report.files)}: {counted(report.responses, 'response')} of"
             f" {counted(report.models, 'model')} on {counted(report.items, 'item')}"
         ),
         f"left behind, for the format has no place for it: {', '.join(report.left_behind) or 'nothing'}",

@@ -1,7 +1,7 @@
 """``capscope judge``: scores by a judge model, corrected with a few human labels."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,12 @@ Judge = Annotated[str | None, typer.Option(help="Judge to correct; by default th
 Models = Annotated[list[str] | None, typer.Option("--model", help="Whose scores; all by default. May be repeated.")]
 Estimator = Annotated[str | None, typer.Option(help="How to correct; 'judge evaluate' lists the ways.")]
 
+OTHERS = {"judge": "judge", "labels": "labels"}
+"""Estimators that use one source alone, and the word for it."""
+ESTIMATORS = (
+    "mae_pp: mean error in points of the score; width95_pp: mean width of 95 % intervals; coverage95: share of them"
+    "\nthat hold the mean of all labels, 0.95 where they are honest."
+)
 judge_app = typer.Typer(
     help="Correct a judge's scores by labels of people.",
     no_args_is_help=True,
@@ -116,7 +122,16 @@ def plan(
             f"\n{counted(empty, 'answer')} to label: fill in column score of {out}, then 'capscope judge"
             f" score ... --draw {out}'"
         )
-    emit(result, as_json, text)
+    emit(result, as_json, f"{_labels_sentence(scores, wanted)}\n{text}")
+
+
+def _labels_sentence(scores: "JudgeScores", width: float) -> str:
+    """Say how many more labels all models need together."""
+    further = [score.further_labels for score in scores.scores if score.further_labels is not None]
+    aim = f"intervals {100 * width:g} points wide"
+    if not further:
+        return f"How many labels give {aim} is not known: there are too few so far."
+    return f"{counted(sum(further), 'more label', 'give')} {aim}, over {counted(len(further), 'model')}."
 
 
 @judge_app.command("evaluate")
@@ -140,10 +155,20 @@ def evaluate(
     result = evaluate_judge(study, truth, judge=judge, labels=share_of(labels), seeds=seeds, seed=seed).as_dict()
     table = pd.DataFrame(result["estimators"]).T.rename_axis("estimator").reset_index()
     table["what"] = [JUDGE_ESTIMATORS[name].help for name in table["estimator"]]
-    head = (
-        f"Means of {result['n_models']} models from {100 * result['labels']:g} % of their labels; points of the score."
+    emit(result, as_json, f"{_evaluation_sentence(result)}\n{table_text(table)}\n{ESTIMATORS}")
+
+
+def _evaluation_sentence(result: dict[str, Any]) -> str:
+    """Say how far off the default is, beside the judge alone and the labels alone."""
+    name, rows = result["default"], result["estimators"]
+    beside = ", ".join(
+        f"{rows[other]['mae_pp']:.1f} by the {what} alone" for other, what in OTHERS.items() if other in rows
     )
-    emit(result, as_json, f"{head}\n{table_text(table)}")
+    return (
+        f"Means of {counted(result['n_models'], 'model')} from {100 * result['labels']:g} % of their labels:"
+        f" '{name}', the default, is off by {rows[name]['mae_pp']:.1f} points{f' ({beside})' if beside else ''}; its"
+        f" 95 % intervals hold {100 * rows[name]['coverage95']:.0f} % of the true means."
+    )
 
 
 @judge_app.command("drift")
@@ -188,15 +213,16 @@ def _drift_text(drift: "JudgeDrift") -> str:
 
 
 def _text(scores: "JudgeScores") -> str:
-    return "\n".join(line for model in scores.scores for line in _model_lines(model))
+    level = f"{100 * scores.level:g} % interval "
+    return "\n".join(line for model in scores.scores for line in _model_lines(model, level))
 
 
-def _model_lines(model: "CorrectedScore") -> list[str]:
+def _model_lines(model: "CorrectedScore", level: str) -> list[str]:
     head = f"{model.model}: the judge says {100 * model.judge_mean:.1f} over {counted(model.n_answers, 'answer')}"
     if model.score is None or model.lower is None or model.upper is None:
         lines = [f"{head}; not corrected: {model.refused}"]
     else:
-        text = f"{100 * model.score:.1f} ({100 * model.lower:.1f} to {100 * model.upper:.1f})"
+        text = f"{100 * model.score:.1f} ({level}{100 * model.lower:.1f} to {100 * model.upper:.1f})"
         lines = [f"{head}; people would say {text}, from {counted(model.n_labels, 'label')}"]
     if model.severity is not None:
         word = "lenient" if model.severity > 0 else "severe"

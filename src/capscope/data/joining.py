@@ -293,7 +293,7 @@ def _odd_blocks(responses: pd.DataFrame) -> list[str]:
     smallest = np.flatnonzero(label[: len(models)] == np.bincount(label[: len(models)]).argmin())
     return [
         f"the models form {count} groups that share no item (one of them: {first_few(models[smallest], 3)}); models of"
-        " different groups cannot be compared"
+        " different groups cannot be compared; one model under two names? --rename of 'import' and 'merge' unifies them"
     ]
 
 

@@ -113,7 +113,7 @@ def plan_live_gate(
     if model in set(study.require("responses")["model"].astype(str)):
         raise InputError(f"{study.name}: '{model}' has answers already; decide on them with 'capscope gate decide'")
     rng = np.random.default_rng(run.seed)
-    drawn, chance = planned_draw(answers, run.size, rng)
+    drawn, chance = planned_draw(answers, min(run.size, len(answers.items)), rng)
     order = rng.permutation(drawn)
     wanted = tuple(answers.items[place] for place in order)
     asked = {one.item_id: one for one in battery_questions(study.require("items"), wanted, run.grader)}

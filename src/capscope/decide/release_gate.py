@@ -227,7 +227,7 @@ def _of_battery(study: Study, baseline: str, candidate: str, settings: GateSetti
     result = _decided(_with_answers(suite, own, candidate), baseline, candidate, settings, chance)
     outside = responses.loc[~inside, "item_id"].nunique()
     note = f"{counted(outside, 'item')} of the study had no sample in the task: the difference is that on the others"
-    return replace(result, warnings=(note, *result.warnings)) if outside else result
+    return replace(result, warnings=(*((note,) if outside else ()), *log.notes, *result.warnings))
 
 
 def _logged(log: LoggedDraws, candidate: str) -> Study:

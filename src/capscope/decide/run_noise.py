@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from capscope.axes import RowFloats
+from capscope.axes import CONDITIONS, RowFloats
 from capscope.data import Responses
-from capscope.profiles import CONDITIONS
 
 FEWEST_CELLS = 20
 """Fewest repeated items from which a model's own run share is estimated."""

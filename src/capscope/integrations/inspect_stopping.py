@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from inspect_ai.dataset import Sample
-from inspect_ai.log import EvalLog, EvalSpec
+from inspect_ai.event import InfoEvent
+from inspect_ai.log import EvalLog, EvalSpec, transcript
 from inspect_ai.scorer import SampleScore
 from inspect_ai.util import EarlyStop, EarlyStopping
 
 from capscope.battery import Bank, Battery, BatteryDesign, load_bank, score_battery, select_battery, size_for_width
+from capscope.data.formats import battery_of_draws, pool_runs
 from capscope.errors import InputError, first_few
 from capscope.integrations.inspect_ai import Limits, matched_samples, score_of, stop_rule
 
@@ -90,6 +92,7 @@ class BatteryStopping(EarlyStopping):
         """Draw nothing yet; see `capscope_stopping` for the arguments."""
         self.bank, self.rule, self.draw = bank, rule, draw
         self.items: dict[str, str] = {}
+        self.pool: list[list[Any]] = []
         self.battery: Battery | None = None
 
     async def start_task(self, task: EvalSpec, samples: list[Sample], epochs: int) -> str:  # noqa: ARG002
@@ -114,16 +117,26 @@ class BatteryStopping(EarlyStopping):
         size = size_for_width(self.bank, value, method=draw.method, level=draw.level) if by_width else int(value)
         self.battery = select_battery(self.bank, size, method=draw.method, seed=draw.seed, design=BatteryDesign())
         self.items = {str(by_item[item].id): item for item in self.battery.items}
+        of_pool = {str(sample.id): item for item, sample in by_item.items()}
+        self.pool = pool_runs(of_pool, [sample.id for sample in samples])
         return MANAGER
 
     async def schedule_sample(self, id: str | int, epoch: int) -> EarlyStop | None:
         """Return nothing for a sample that was drawn, and an early stop for the others.
 
+        An event of a drawn sample says how it was drawn, so that a run that ends early can be scored from its log.
+
         Args:
             id: Id of the sample.
             epoch: Number of its run, from 1.
         """
-        return None if str(id) in self.items else EarlyStop(id=id, epoch=epoch, reason=NOT_DRAWN)
+        if str(id) not in self.items or self.battery is None:
+            return EarlyStop(id=id, epoch=epoch, reason=NOT_DRAWN)
+        rows = self._drawn()
+        row = next(row for row in rows if row["sample_id"] == str(id))
+        noted: Any = self._settings() | {"drawn": [row], "pool": self.pool, "size": len(rows)}
+        transcript().info(noted, source=MANAGER)
+        return None
 
     async def complete_sample(self, id: str | int, epoch: int, scores: dict[str, SampleScore]) -> None:
         """Do nothing: the draw does not depend on answers.
@@ -138,18 +151,19 @@ class BatteryStopping(EarlyStopping):
         """Return the battery, so that the log can be scored alone."""
         if self.battery is None:
             return {}
+        return {MANAGER: self._settings() | {"drawn": self._drawn(), "pool": list(self.bank.items)}}
+
+    def _settings(self) -> dict[str, Any]:
+        draw = self.draw
+        return {"method": draw.method, "seed": draw.seed, "scorer": draw.scorer, "limits": draw.limits}
+
+    def _drawn(self) -> list[dict[str, Any]]:
+        """Return the rows of the battery, with the samples of its items."""
+        if self.battery is None:
+            return []
         samples = {item: sample for sample, item in self.items.items()}
         drawn = self.battery.table.assign(sample_id=[samples[item] for item in self.battery.items])
-        return {
-            MANAGER: {
-                "method": self.draw.method,
-                "seed": self.draw.seed,
-                "scorer": self.draw.scorer,
-                "limits": self.draw.limits,
-                "drawn": drawn.to_dict("records"),
-                "pool": list(self.bank.items),
-            }
-        }
+        return [{str(name): value for name, value in row.items()} for row in drawn.to_dict("records")]
 
 
 def score_stopped_log(
@@ -176,7 +190,7 @@ def score_stopped_log(
         InputError: The log holds no battery, no scored sample, or one of another bank.
     """
     stopped = log.results.early_stopping if log.results else None
-    held: Any = (stopped.metadata if stopped else {}).get(MANAGER)
+    held: Any = (stopped.metadata if stopped else {}).get(MANAGER) or _of_events(log)
     if not isinstance(held, dict):
         raise InputError(f"{log.location}: the log holds no battery of capscope_stopping; score it as a plain log")
     table = pd.DataFrame(held["drawn"])
@@ -195,3 +209,14 @@ def score_stopped_log(
     rows = {"item_id": list(scores), "score": [float(np.mean(values)) for values in scores.values()]}
     answers = pd.DataFrame(rows).assign(model=str(log.eval.model))
     return score_battery(pool, answers, battery=battery, level=level).scores
+
+
+def _of_events(log: EvalLog) -> dict[str, Any] | None:
+    """Return the battery of a run that ended early; None where no sample has a draw."""
+    draws = [
+        event.data
+        for sample in log.samples or []
+        for event in sample.events
+        if isinstance(event, InfoEvent) and event.source == MANAGER and isinstance(event.data, dict)
+    ]
+    return battery_of_draws(log.eval.dataset.sample_ids or [], draws) if draws else None

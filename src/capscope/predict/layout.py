@@ -51,6 +51,11 @@ TEXTS_ONLY = (
     " and predict on that study (answered items need levels by the same annotator)"
 )
 """Note on predictions of new items that have texts but no demand levels."""
+ANSWERED_UNRATED = (
+    "the answered items have no demand levels on the rubrics of the items to predict, so these items' levels cannot be"
+    " used; rate the answered items by the same annotator with 'capscope annotate STUDY --annotator NAME'"
+)
+"""Note on predictions of new items with demand levels from answered items without."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ class Layout:
         features = features_of(table.reset_index(), axis, levels.filled(answered), embedder)
         features = replace(features, dims=levels.rubrics)
         by_tfidf = [features.texts.note] if features.texts is not None and features.texts.note else []
-        without = _note_without_levels(features, asked, answered)
+        without = _note_without_levels(features, asked, answered, items.demands is not None)
         notes = (*without, *levels.notes, *levels.notes_on_gaps(axis, asked), *by_tfidf)
         rows = table.loc[list(axis)].reset_index()
         missing = len(set(join.missing) - set(axis))
@@ -299,12 +304,14 @@ class _RatedLevels:
         return notes
 
 
-def _note_without_levels(features: ItemFeatures, asked: ItemMask, answered: ItemMask) -> list[str]:
-    """Return the note on new items without levels."""
+def _note_without_levels(features: ItemFeatures, asked: ItemMask, answered: ItemMask, rated: bool) -> list[str]:
+    """Return the note on new items without levels, or whose levels no answered item shares."""
     new = asked & ~answered
     known = np.zeros_like(new) if features.texts is None else features.texts.known
     by_text = known[answered].any() and known[new].any()
-    return [TEXTS_ONLY if by_text else NO_LEVELS] if new.any() and features.demands is None else []
+    if not new.any() or features.demands is not None:
+        return []
+    return [ANSWERED_UNRATED if rated else TEXTS_ONLY if by_text else NO_LEVELS]
 
 
 def _levels_on(

@@ -50,7 +50,6 @@ from .comparison.leaderboard import SuiteAggregates as SuiteAggregates
 from .comparison.leaderboard import suite_aggregates as suite_aggregates
 from .comparison.paired_judgements import JudgedModels as JudgedModels
 from .comparison.paired_judgements import bradley_terry as bradley_terry
-from .comparison.run_scores import CONDITIONS as CONDITIONS
 from .comparison.run_scores import DEFAULT_RUNS as DEFAULT_RUNS
 from .comparison.run_scores import RepeatedRuns as RepeatedRuns
 from .comparison.run_scores import of_one_judge as of_one_judge

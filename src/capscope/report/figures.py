@@ -14,6 +14,7 @@ from capscope.report.style import (
     ACCENT,
     CONTRAST,
     INK,
+    LABEL_WIDTH,
     MUTED,
     OTHERS,
     STYLE,
@@ -26,6 +27,8 @@ from capscope.report.style import (
 
 WIDTH = 3.9
 """Width of a figure in inches; narrow, so that its text stays legible on a phone."""
+FEW_SCALES = 5
+"""Most columns of a heat map whose names are horizontal; those of more columns are vertical."""
 PANEL = (1.9, 1.5)
 """Size of one small panel in inches."""
 OBSERVED = (1, 5)
@@ -186,7 +189,8 @@ def benchmark_heatmap(benchmarks: Record, axes: Axes | None = None) -> Axes:
         The axes.
     """
     scales, rows = benchmarks["scales"], benchmarks["benchmarks"]
-    axes = axes or blank_axes(max(WIDTH, 2.2 + 0.33 * len(scales)), 0.8 + 0.29 * len(rows))
+    upright = len(scales) > FEW_SCALES
+    axes = axes or blank_axes(max(1.5 * WIDTH, 2.2 + 0.33 * len(scales)), 0.8 + upright + 0.29 * len(rows))
     for row, entry in enumerate(rows):
         for column, scale in enumerate(entry["scales"]):
             words = "\u2013" if scale is None else f"{scale['mean']:.1f}"
@@ -194,7 +198,8 @@ def benchmark_heatmap(benchmarks: Record, axes: Axes | None = None) -> Axes:
             axes.texts[-1].set_fontweight("bold" if scale and scale["sensitive"] else "normal")
     axes.set_xlim(-0.5, len(scales) - 0.5)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xticks(range(len(scales)), [label(scale["dim"], 1, 8) for scale in scales])
+    names = [label(scale["name"], 2 if upright else 4, LABEL_WIDTH if upright else 12) for scale in scales]
+    axes.set_xticks(range(len(scales)), names, rotation=90 if upright else 0)
     axes.xaxis.tick_top()
     axes.set_yticks(range(len(rows)), [label(entry["benchmark"]) for entry in rows])
     axes.tick_params(labelsize=8)

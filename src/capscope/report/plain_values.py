@@ -59,6 +59,18 @@ def bounded(draws: np.ndarray, level: float) -> Record:
     return {"value": draws.mean(axis=-1), "lower": lower, "upper": upper}
 
 
+def benchmark_examples(items: pd.DataFrame | None) -> dict[str, str]:
+    """Return an item of each benchmark with its text, the middle one by id of those with a text."""
+    texts = {item: text for item, text in item_texts(items).items() if text}
+    if items is None or "benchmark" not in items:
+        return {}
+    known = items.loc[items["item_id"].astype(str).isin(texts), ["benchmark", "item_id"]].astype(str)
+    middle: dict[str, str] = {}
+    for name, ids in known.groupby("benchmark", observed=True)["item_id"]:
+        middle[str(name)] = sorted(map(str, ids))[len(ids) // 2]
+    return {name: f"For example {item}: {texts[item]}" for name, item in middle.items()}
+
+
 def item_texts(items: pd.DataFrame | None) -> dict[str, str]:
     """Return the text of each item by its id, cut where it is long; empty where there is none.
 
@@ -117,9 +129,9 @@ def percent(value: float | None, digits: int = 0) -> str:
     if value is None:
         return MISSING
     edge = 0.5 * 10 ** -(digits + 2)
-    if 0 < value < edge:
+    if 0 < value <= edge:
         return f"<{10**-digits:.{digits}f}%"
-    if 1 - edge < value < 1:
+    if 1 - edge <= value < 1:
         return f">{100 - 10**-digits:.{digits}f}%"
     return f"{100 * value:.{digits}f}%"
 

@@ -90,7 +90,7 @@ def _radar(axes: PolarAxes, profiles: Sequence[Record], chosen: str, with_number
 
 def _axis_name(scale: Record, is_large: bool) -> str:
     """Name of a scale; its code where there is no room or no name."""
-    return label(scale.get("name", scale["dim"]), 2, 15) if is_large else label(scale["dim"], 1, 6)
+    return label(scale.get("name", scale["dim"]), 4, 15) if is_large else label(scale["dim"], 1, 6)
 
 
 def _others(axes: PolarAxes, around: FloatArray, profiles: list[list[float]]) -> None:

@@ -16,7 +16,7 @@ from capscope.data.formats.every_eval_ever import import_every_eval_ever
 from capscope.data.formats.every_eval_ever_writing import dataset_card, export_every_eval_ever
 from capscope.data.formats.format import ExportReport, Format, ImportReport, Paths
 from capscope.data.formats.helm import import_helm
-from capscope.data.formats.inspect_draws import LoggedBattery, LoggedDraws, read_draws
+from capscope.data.formats.inspect_draws import LoggedBattery, LoggedDraws, battery_of_draws, pool_runs, read_draws
 from capscope.data.formats.inspect_logs import import_inspect
 from capscope.data.formats.inspect_transcripts import Transcript, TranscriptStep, read_transcripts
 from capscope.data.formats.irw import export_irw, import_irw
@@ -167,7 +167,9 @@ __all__ = [
     "import_torch_measure",
     "merge_studies",
     "read_answers",
+    "pool_runs",
     "read_draws",
+    "battery_of_draws",
     "read_format",
     "read_recognised",
     "read_parts",

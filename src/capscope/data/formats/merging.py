@@ -277,7 +277,7 @@ def _renamed(
     new = old.replace(dict(rename))
     changed = sorted(set(old[old != new]))
     if changed:
-        notes.append(f"{name}: renamed {first_few([f'{model} to {rename[model]}' for model in changed], 3)}")
+        notes.append(f"renamed {first_few([f'{model} to {rename[model]}' for model in changed], 3)} in {name}")
     renamed = frame.assign(model=pd.Categorical(new))
     key = [column for column in TABLES["responses"].key if column in renamed]
     occurrence = renamed.groupby(key, sort=False, observed=True).cumcount()

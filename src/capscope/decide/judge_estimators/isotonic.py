@@ -1,7 +1,6 @@
 """Isotonic calibration of the judge's scores to the labels, cross-fitted."""
 
 import numpy as np
-from sklearn.isotonic import IsotonicRegression
 
 from capscope.decide.judge_data import JudgedAnswers
 from capscope.decide.judge_estimators.interface import JudgeEstimator, MeanEstimate, corrected_mean
@@ -10,6 +9,8 @@ FOLDS = 5
 
 
 def _isotonic(answers: JudgedAnswers) -> MeanEstimate:
+    from sklearn.isotonic import IsotonicRegression  # scikit-learn takes a second to load
+
     rows = np.flatnonzero(answers.labelled)
     label, judge, weight = answers.label[rows], answers.judge[rows], answers.weight
     fold = np.arange(len(rows)) % FOLDS

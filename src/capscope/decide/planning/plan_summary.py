@@ -48,6 +48,9 @@ def _sizes(plan: EvaluationPlan) -> Iterator[str]:
             f"  {row['answers']:>7}  {power}  {row['detectable_pp']:9.1f}  {row['paired_detectable_pp']:20.1f}"
             f"  {row['half_width_pp']:6.1f}"
         )
+    yield f"  {effects[0]} to {effects[-1]}: power, the chance that a true difference of so many points is shown;"
+    yield "  shows: the difference that is shown with the wanted power; plain pairs: the same without past models;"
+    yield "  +-: half the width of the interval."
 
 
 def _components(plan: EvaluationPlan) -> Iterator[str]:

@@ -28,6 +28,8 @@ from capscope.profiles.item_groups import clusters_of, of_benchmark, opened
 
 SENSITIVE_MEAN, SENSITIVE_SD = 2.0, 1.0
 """A set is sensitive to a dimension when its levels have at least this mean and this spread (Zhou et al., 2026)."""
+NO_DIFFICULTY = "difficulty is not explained: "
+"""Start of the note that says why the answers explain no difficulty."""
 FEWEST_MODELS = 3
 
 
@@ -223,7 +225,7 @@ def explain(study: Study | str | Path, settings: ExplainSettings = ExplainSettin
     try:
         responses, notes = _from_responses(chosen, demands, settings, rng), ()
     except FitError as error:
-        responses, notes = None, (f"nothing about answers: {error}",)
+        responses, notes = None, (f"{NO_DIFFICULTY}{error}",)
     return Explanation(profile, structure, claims, contrast, responses, notes)
 
 

@@ -20,6 +20,7 @@ from capscope.profiles.auditing import (
 )
 from capscope.profiles.auditing import audit as audit_of
 from capscope.profiles.benchmark.explanation import (
+    NO_DIFFICULTY,
     ClaimCheck,
     ExplainSettings,
     Explanation,
@@ -200,14 +201,15 @@ def explanation_sentences(explanation: Explanation) -> tuple[str, ...]:
     named = listed_with_names(most["dim"].tolist(), levels) or "nothing: all levels are 0"
     return (
         f"Demands most: {named} (of 5; {counted(explanation.demand.n_items, 'item')}).",
-        _difficulty_sentence(explanation.responses),
+        _difficulty_sentence(explanation.responses, explanation.notes),
         _claims_sentence(explanation),
     )
 
 
-def _difficulty_sentence(responses: ResponseExplanation | None) -> str:
+def _difficulty_sentence(responses: ResponseExplanation | None, notes: tuple[str, ...]) -> str:
     if responses is None:
-        return "Difficulty depends on: unknown; answers of three models or more would show it."
+        why = [note.removeprefix(NO_DIFFICULTY) for note in notes if note.startswith(NO_DIFFICULTY)]
+        return f"Difficulty depends on: unknown; {why[0] if why else 'answers of three models or more would show it'}."
     explained, table = responses.shares.explained, responses.shares.table
     if np.isnan(explained.point):
         return "Difficulty depends on: nothing that shows; the items differ in difficulty by no more than chance."

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from capscope.axes import CONDITIONS
 from capscope.data import Responses
 from capscope.errors import counted
 from capscope.profiles.comparison.item_chances import ItemChances
@@ -26,9 +27,6 @@ MOST_LINES = 12
 
 FEWEST_ITEMS = 5
 """Fewest items with repeated runs from which a model is reported."""
-
-CONDITIONS = ("prompt", "scaffold", "effort")
-"""Facets whose values make an item another question instead of another run."""
 
 DEFAULT_RUNS = (2, 4, 8)
 """Numbers of runs that are reported."""

@@ -9,7 +9,7 @@ from capscope.annotate import known_rubrics
 from capscope.data import Demands, Study
 from capscope.profiles import demand_profile
 from capscope.report.figures import benchmark_heatmap
-from capscope.report.plain_values import Record, records, scale_names
+from capscope.report.plain_values import Record, benchmark_examples, records, scale_names
 from capscope.report.section import Drawing, PageSource, Section
 from capscope.report.sections.demands import SENSITIVE
 
@@ -30,7 +30,11 @@ def benchmarks_section(study: Study) -> Record:
     scales = scale_names(matrix.dims, known_rubrics())
     names, sizes = np.unique(belongs, return_counts=True)
     order = [str(names[place]) for place in np.lexsort((names, -sizes))]
-    shown = [_benchmark(name, matrix, belongs == name, scales) for name in order[:MOST_BENCHMARKS]]
+    examples = benchmark_examples(study.items)
+    shown = [
+        _benchmark(name, matrix, belongs == name, scales) | {"example": examples.get(name, "")}
+        for name in order[:MOST_BENCHMARKS]
+    ]
     return {"scales": scales, "benchmarks": shown, "left_out": max(len(order) - MOST_BENCHMARKS, 0)}
 
 
@@ -76,7 +80,7 @@ TEMPLATE = """
 <thead><tr><th scope="col" class="text">Benchmark</th><th scope="col">Items</th>{% for scale in section.scales %}<th scope="col"><abbr title="{{ scale.name }}">{{ scale.dim }}</abbr></th>{% endfor %}</tr></thead>
 <tbody>
 {% for entry in section.benchmarks %}
-<tr><th scope="row"><bdi>{{ entry.benchmark }}</bdi></th><td>{{ entry.n_items | count }}</td>{% for scale in entry.scales %}<td>{% if scale %}{{ scale.mean | fixed }}<small>{{ scale.sd | fixed }}</small>{% else %}–{% endif %}</td>{% endfor %}</tr>
+<tr><th scope="row">{{ blocks.text_under(entry.benchmark, entry.example) }}</th><td>{{ entry.n_items | count }}</td>{% for scale in entry.scales %}<td>{% if scale %}{{ scale.mean | fixed }}<small>{{ scale.sd | fixed }}</small>{% else %}–{% endif %}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody>
 </table>

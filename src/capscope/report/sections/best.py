@@ -5,7 +5,7 @@ import pandas as pd
 
 from capscope.axes import FloatArray
 from capscope.data import Study, with_models_of
-from capscope.report.plain_values import Record, bounded
+from capscope.report.plain_values import Record, benchmark_examples, bounded
 from capscope.report.section import PageSource, Section
 
 SURE = 0.95
@@ -27,7 +27,7 @@ def build(source: PageSource) -> Record:
 
     Returns:
         `by`, `no_order` (why models cannot be ranked; empty where they can), `level_below`, `overall` (see `contest`),
-        `parts` (a contest for each benchmark or scale, with its `name`), `of` (what the parts are), `more` (answers of
+        `parts` (a contest for each benchmark or scale, with its `name` and an `example` of its items), `of` (what the parts are), `more` (answers of
         each of the two best that would settle it, or None), `counted` (whether answers are known) and `models` (name,
         place, overall, parts), the best first.
     """
@@ -37,6 +37,7 @@ def build(source: PageSource) -> Record:
     order = np.argsort(-draws.mean(axis=-1), kind="stable")
     overall = contest(posterior.models, draws, source.level)
     first = np.bincount(draws.argmax(axis=0), minlength=len(draws)) / draws.shape[1]
+    examples = benchmark_examples(source.study.items) if of == "benchmark" and source.study is not None else {}
     return {
         "by": by,
         "is_share": source.score_draws is not None,
@@ -45,7 +46,7 @@ def build(source: PageSource) -> Record:
         "overall": overall,
         "of": of,
         "parts": [
-            {"name": name, **contest(posterior.models, part, source.level)}
+            {"name": name, "example": examples.get(name, ""), **contest(posterior.models, part, source.level)}
             for name, part in zip(names, parts, strict=True)
         ],
         "more": _more_answers(source, draws, order),
@@ -194,7 +195,7 @@ TEMPLATE = """
 <thead><tr><th scope="col" class="text">{{ section.of | capitalize }}</th><th scope="col" class="text">{{ "Model" if o.next is none else "Best" }}</th><th scope="col">{{ "Score" if section.of == "benchmark" else "Ability" }}</th>{% if o.next is not none %}<th scope="col" class="text">Next</th><th scope="col">Ahead</th>{% endif %}</tr></thead>
 <tbody>
 {% for entry in section.parts %}
-<tr><th scope="row"><bdi>{{ entry.name }}</bdi></th><td class="text"><bdi>{{ entry.best.model }}</bdi></td><td>{{ cell(entry.best, of_share) }}</td>{% if entry.next is not none %}<td class="text"><bdi>{{ entry.next.model }}</bdi></td><td>{{ entry.chance | percent }}</td>{% endif %}</tr>
+<tr><th scope="row">{{ blocks.text_under(entry.name, entry.example) }}</th><td class="text"><bdi>{{ entry.best.model }}</bdi></td><td>{{ cell(entry.best, of_share) }}</td>{% if entry.next is not none %}<td class="text"><bdi>{{ entry.next.model }}</bdi></td><td>{{ entry.chance | percent }}</td>{% endif %}</tr>
 {% endfor %}
 </tbody>
 </table>

@@ -127,7 +127,7 @@ def draw(record: Record) -> Iterable[Drawing]:
 
 
 TEMPLATE = """
-<p class="lead">The further out a line, the more demanding the questions that the model can answer{% if section.general_share and section.general_share > 0.8 %}; the models differ more in size than in shape{% endif %}.</p>
+<p class="lead">The further to the right a dot, the more demanding the questions that the model can answer{% if section.general_share and section.general_share > 0.8 %}; the models differ more in size than in shape{% endif %}.</p>
 <div class="pair">
 <figure>
 {{ drawing["overall"] }}

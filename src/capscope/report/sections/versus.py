@@ -84,7 +84,7 @@ def differences(posterior: CurvePosterior, focus: str, rival: str, level: float)
             "value": gap[row].mean(),
             "lower": lower[row],
             "upper": upper[row],
-            "chance": (gap[row] > 0).mean(),
+            "chance": _chance(gap[row], np.zeros_like(gap[row])),
         }
         for row, dim in enumerate(posterior.dims)
     ]
@@ -92,7 +92,9 @@ def differences(posterior: CurvePosterior, focus: str, rival: str, level: float)
 
 
 def _chance(one: FloatArray, two: FloatArray) -> float:
-    return float((one > two).mean() + 0.5 * (one == two).mean())
+    # an order in all draws is no certainty: half a draw is left open
+    open_part = 0.5 / len(one)
+    return float(np.clip((one > two).mean() + 0.5 * (one == two).mean(), open_part, 1 - open_part))
 
 
 def draw(record: Record) -> Iterable[Drawing]:
