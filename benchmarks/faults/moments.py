@@ -25,6 +25,8 @@ from pins.worlds import World, write_world
 
 SOURCE = Path(__file__).with_name("moments.c")
 COUNT, KILLED, INTERRUPTED, FULL = 1, 2, 3, 4
+MANIFEST = "study.json"
+"""It names the sources of a study, and names them again after a second run."""
 STOPS = {"killed": KILLED, "interrupted": INTERRUPTED, "full": FULL}
 VERBS = {
     "fit": ("fit s --device cpu --model rasch --out f --force", "fit s --device cpu --model 2pl --out f", "f"),
@@ -43,7 +45,7 @@ VERBS = {
     "export tidy": ("export tidy s --out e.csv --force", "export tidy t --out e.csv", "e.csv"),
     "export torch-measure": ("export torch-measure s --out e --force", "export torch-measure t --out e", "e"),
     "explain": ("explain s --audit --out x.csv --force", "", "x.csv"),
-    "evaluate": ("evaluate s --split id --folds 2 --assessor mean --write w.csv", "", "w.csv"),
+    "evaluate": ("evaluate s --split id --folds 2 --assessor mean --write w.csv --force", "", "w.csv"),
 }  # fmt: skip
 """The command that is stopped, one that makes an older output, and the output."""
 
@@ -101,13 +103,14 @@ def _ends(library: ctypes.CDLL, name: str, most: int) -> Counter[str]:
     if whole.code:
         raise AssertionError(whole.words)
     changes = whole.changes
-    new = _content(place / output)
+    new, rows = _content(place / output), _content(place / output, MANIFEST)
     for stop, mode in STOPS.items():
-        for moment in range(1, changes + 1, -(-changes // most)):
+        for moment in sorted({round(1 + (changes - 1) * step / (most - 1)) for step in range(most)}):
             _fresh(ready, place)
             end = _run(library, command, place, mode, moment)
             ends[f"{stop}: {_judged(place, output, end, stop, old, new)}"] += 1
-            if _run(library, command, place, 0, 0).code or _content(place / output) != new or _leftovers(place):
+            again = _run(library, command, place, 0, 0).code
+            if again or _content(place / output, MANIFEST) != rows or _leftovers(place):
                 ends["second run differs"] += 1
     shutil.rmtree(parent)
     return ends
@@ -179,12 +182,13 @@ def _fresh(ready: Path, place: Path) -> None:
     shutil.copytree(ready, place)
 
 
-def _content(path: Path) -> str:
-    """Return a hash of a file, or of the files of a folder, after what a reader of a study does first."""
+def _content(path: Path, but: str = "") -> str:
+    """Return a hash of a file, or of the files of a folder but one, after what a reader of a study does first."""
     if path.is_dir():
         finish_replacing(path)
     files = sorted(path.rglob("*")) if path.is_dir() else [path] * path.exists()
     held = [(file.name, _timeless(file)) for file in files if file.is_file() and not file.name.startswith(SCRATCH)]
+    held = [(name, content) for name, content in held if name != but]
     return hashlib.sha256(repr(held).encode()).hexdigest()
 
 

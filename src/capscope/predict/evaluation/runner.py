@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from capscope.data import ResponseFold, SplitPlan, Study
+from capscope.data import ArrowTable, ResponseFold, SplitPlan, Study, as_frame
 from capscope.errors import InputError, OutputError, nearest
 from capscope.files import refuse_unwritable, write_table
 from capscope.predict.assessors import ASSESSORS, DEFAULT, usable
@@ -41,7 +41,7 @@ def evaluate(  # noqa: PLR0913 - every setting has a default and is given by key
     annotator: str | None = None,
     known: int = 20,
     families: str | None = None,
-    models: Path | str | pd.DataFrame | None = None,
+    models: Path | str | pd.DataFrame | ArrowTable | None = None,
     embedder: str = AUTO,
     reference: str | None = None,
     workers: int = 1,
@@ -99,7 +99,7 @@ def evaluate(  # noqa: PLR0913 - every setting has a default and is given by key
     _refuse_unknown(assessors or ())
     _refuse_outputs(settings)
     study = study if isinstance(study, Study) else Study.load(study)
-    data = EvaluationData.of(study, annotator, embedder, models)
+    data = EvaluationData.of(study, annotator, embedder, as_frame(models))
     layout = data.layout
     names = list(dict.fromkeys(assessors or usable(layout.features, layout.agents, layout.confidence)))
     return _Run(data, settings, names, _reference(reference, names)).evaluation(data.plan(study, settings), progress)
