@@ -1,6 +1,7 @@
 """Offsets of whole benchmarks: solved exactly, their spread recovered, and intervals that cover."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from scipy.special import expit, logit
@@ -101,8 +102,8 @@ def test_without_labels_intervals_cover_and_lose_width_where_benchmarks_differ_a
 def test_held_out_benchmarks_are_as_sure_as_published_ones_allow() -> None:
     outcomes = world(np.random.default_rng(5), 2, 1, (0.8, 0.0))
     made = [
-        benchmark_intervals(outcomes, outcomes.benchmark, np.random.default_rng(0), benchmarks_held_out=new)
-        for new in (False, True)
+        benchmark_intervals(outcomes, outcomes.benchmark, np.random.default_rng(0), held_out)
+        for held_out in ("items", "benchmarks")
     ]
     plain, published = (coverage(each)["width_80"] for each in made)
     assert published != plain
@@ -129,9 +130,36 @@ def covered(benchmarks: int, n_benchmarks: int, tasks: int, sds: tuple[float, fl
     found = []
     for _ in range(benchmarks // n_benchmarks):
         outcomes = world(rng, n_benchmarks, tasks, sds)
-        group = exchangeable_groups(outcomes, benchmarks_held_out=False) if tasks > 1 else outcomes.benchmark
+        group = exchangeable_groups(outcomes) if tasks > 1 else outcomes.benchmark
         found.append(coverage(benchmark_intervals(outcomes, group, rng)))
     return {name: float(np.mean([each[name] for each in found])) for name in found[0]}
+
+
+def test_intervals_of_held_out_models_learn_from_other_models() -> None:
+    # models depart from their predictions on one benchmark by 1 log-odds, on the other hardly
+    found = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        model, benchmark, _ = np.indices((12, 2, 60)).reshape(3, -1)
+        effect = rng.standard_normal((12, 2)) * np.array([1.0, 0.2])
+        line = rng.normal(0, 1, model.size)
+        score = (rng.random(model.size) < expit(line + effect[model, benchmark])).astype(float)
+        outcomes = Outcomes(model, benchmark, benchmark, score, expit(line))
+        found.append(benchmark_intervals(outcomes, exchangeable_groups(outcomes, "models"), rng, "models"))
+    for _, intervals in pd.concat(found).groupby("benchmark"):
+        shares = coverage(intervals)
+        # 144 models: a rate of .8 is known to .033
+        assert shares["coverage_80"] == pytest.approx(0.8, abs=0.07)
+        assert shares["coverage_95"] == pytest.approx(0.95, abs=0.04)
+
+
+def test_two_held_out_models_use_other_benchmarks() -> None:
+    outcomes = world(np.random.default_rng(3), 2, 1, (0.8, 0.0))
+    few = outcomes.rows(np.flatnonzero(outcomes.model < 2))
+    made = [
+        benchmark_intervals(few, few.benchmark, np.random.default_rng(0), held_out) for held_out in ("items", "models")
+    ]
+    pd.testing.assert_frame_equal(*made)
 
 
 def test_intervals_of_benchmark_scores_cover() -> None:

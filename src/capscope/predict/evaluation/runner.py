@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from capscope.data import ArrowTable, ResponseFold, SplitPlan, Study, as_frame
+from capscope.data import AGENT_SPLITS, MODEL_SPLITS, ArrowTable, ResponseFold, SplitPlan, Study, as_frame
 from capscope.errors import InputError, OutputError, nearest
 from capscope.files import refuse_unwritable, write_table
 from capscope.predict.assessors import ASSESSORS, DEFAULT, usable
@@ -23,7 +23,7 @@ from capscope.predict.evaluation.result import (
 )
 from capscope.predict.features import AUTO
 from capscope.predict.predictions import refuse_prediction_file
-from capscope.predict.scores.benchmark import benchmark_intervals, exchangeable_groups
+from capscope.predict.scores.benchmark import HeldOut, benchmark_intervals, exchangeable_groups
 from capscope.tasks import run_tasks
 
 REFERENCE = "forest"
@@ -186,9 +186,9 @@ class _Run:
 
     def _add(self, name: str, seed: int, predictions: OutOfFold) -> None:
         outcomes = self.data.outcomes(predictions)
-        whole = self.settings.split in ("benchmark", "both")
-        group, rng = exchangeable_groups(outcomes, benchmarks_held_out=whole), np.random.default_rng(seed)
-        outcomes = outcomes.with_intervals(benchmark_intervals(outcomes, group, rng, benchmarks_held_out=whole))
+        held_out = _held_out(self.settings.split)
+        group, rng = exchangeable_groups(outcomes, held_out), np.random.default_rng(seed)
+        outcomes = outcomes.with_intervals(benchmark_intervals(outcomes, group, rng, held_out))
         values = score_models(outcomes)
         self.plain[name].append(values.mean())
         self.weighted[name].append(values.accuracy_weighted())
@@ -248,3 +248,10 @@ def _reference(asked: str | None, names: list[str]) -> str:
 def _part(progress: Callable[[float], None] | None, number: int, parts: int) -> Callable[[float], None] | None:
     """Convert the progress of one part of the work to that of the whole."""
     return None if progress is None else lambda share: progress((number + share) / parts)
+
+
+def _held_out(split: str) -> HeldOut:
+    """Return what a split learns nothing from."""
+    if split in ("benchmark", "both"):
+        return "benchmarks"
+    return "models" if split in (*MODEL_SPLITS, *AGENT_SPLITS) else "items"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,8 @@ from capscope.predict.scores.benchmark_effect import (
     OFFSETS,
     EffectSd,
     LogOddsRows,
+    ModelEffects,
+    ModelGroup,
     effect_sd,
     offset_of,
     score_curve,
@@ -43,6 +46,12 @@ LEVELS = (0.5, 0.8, 0.95)
 
 SEVERAL_BENCHMARKS = 3
 """With at least this many benchmarks, intervals come from the residuals of whole benchmarks instead of tasks."""
+
+FEWEST_MODELS = 3
+"""With at least this many held-out models, their intervals come from the residuals of the others."""
+
+HeldOut = Literal["items", "models", "benchmarks"]
+"""What nothing was learnt from when chances were predicted."""
 
 DRAWS = 400
 
@@ -241,6 +250,15 @@ class GroupScores:
 
     def effect_sd(self, groups: np.ndarray) -> EffectSd:
         """Estimate the size of effects from some groups."""
+        return effect_sd(*self._effects(groups))
+
+    def effects_of_models(self, models: np.ndarray, groups: np.ndarray) -> ModelEffects:
+        """Estimate the size of effects on some groups for each of some models, from the effects of the others."""
+        offset, variance = self._effects(groups)
+        return ModelEffects.of(offset[models], variance[models])
+
+    def _effects(self, groups: np.ndarray) -> tuple[ModelGroup, ModelGroup]:
+        """Return effects and their sampling variances; NaN where a model has no answers."""
         offset = np.full((len(self.curve), len(groups)), np.nan)
         variance = np.full_like(offset, np.nan)
         for model, place in zip(*np.nonzero(self.size[:, groups]), strict=True):
@@ -248,53 +266,61 @@ class GroupScores:
             offset[model, place], variance[model, place] = offset_of(
                 self.curve[cell], float(self.observed[cell]), float(self.size[cell])
             )
-        return effect_sd(offset, variance)
+        return offset, variance
 
 
-def exchangeable_groups(outcomes: Outcomes, *, benchmarks_held_out: bool) -> RowIndex:
-    """Return the groups that are treated as exchangeable: benchmarks, or tasks if there are few benchmarks.
+def exchangeable_groups(outcomes: Outcomes, held_out: HeldOut = "items") -> RowIndex:
+    """Return the groups that are treated as exchangeable: benchmarks, or tasks if items of few benchmarks are held out.
 
     Args:
         outcomes: Scores and predicted chances.
-        benchmarks_held_out: Whether predictions are for benchmarks that are new.
+        held_out: What nothing was learnt from.
     """
     several = len(np.unique(outcomes.benchmark)) >= SEVERAL_BENCHMARKS
-    return outcomes.benchmark if benchmarks_held_out or several else outcomes.task
+    return outcomes.benchmark if held_out != "items" or several else outcomes.task
 
 
 def benchmark_intervals(
-    outcomes: Outcomes, group: RowIndex, rng: np.random.Generator, *, benchmarks_held_out: bool = False
+    outcomes: Outcomes, group: RowIndex, rng: np.random.Generator, held_out: HeldOut = "items"
 ) -> pd.DataFrame:
     """Predict each model's score on each benchmark, with intervals, beside the observed score.
 
     The interval of a benchmark uses the effects of the groups of the other benchmarks only, so its own answers are not
-    used; with one benchmark it uses all of its groups. Each item is passed or failed as a whole.
+    used; with one benchmark it uses all of its groups. For held-out benchmarks, how far these depart in published
+    tables is added. Where models are held out, benchmarks are known and models are exchangeable: the interval uses the
+    effects of the other models on the benchmark. Each item is passed or failed as a whole.
 
     Args:
         outcomes: Out-of-fold predictions.
-        group: Task or benchmark of each row, numbered from 0: what shares an effect.
+        group: Task or benchmark of each row, numbered from 0: what shares an effect; see `exchangeable_groups`.
         rng: Source of the draws.
-        benchmarks_held_out: Groups are benchmarks that nothing was learnt from; how far benchmarks depart in published
-            tables is then added to what the others show.
+        held_out: What nothing was learnt from.
 
     Returns:
         Columns model, benchmark, predicted, observed, and ``lower_80``, ``upper_80`` for each of `LEVELS`.
     """
     held = GroupScores.of(outcomes, group)
-    settings = rng, benchmarks_held_out
-    predicted = [_of_benchmark(held, outcomes, group, rows, *settings) for rows in row_groups(outcomes.benchmark)]
+    predicted = [_of_benchmark(held, outcomes, group, rows, rng, held_out) for rows in row_groups(outcomes.benchmark)]
     return pd.concat(predicted, ignore_index=True)
 
 
 def _of_benchmark(
-    held: GroupScores, outcomes: Outcomes, group: RowIndex, rows: np.ndarray, rng: np.random.Generator, new: bool
+    held: GroupScores,
+    outcomes: Outcomes,
+    group: RowIndex,
+    rows: np.ndarray,
+    rng: np.random.Generator,
+    held_out: HeldOut,
 ) -> pd.DataFrame:
     own = np.unique(group[rows])
-    others = np.setdiff1d(np.unique(group), own)
-    size_of_effects = held.effect_sd(others if len(others) else own)
-    size_of_effects = size_of_effects.published() if new else size_of_effects
     asked = np.flatnonzero(held.size[:, own].sum(axis=1))
-    offsets = size_of_effects.draws(len(asked), len(own), rng, DRAWS)
+    if held_out == "models" and len(asked) >= FEWEST_MODELS:
+        effects = held.effects_of_models(asked, own)
+    else:
+        others = np.setdiff1d(np.unique(group), own)
+        effects = held.effect_sd(others if len(others) else own)
+        effects = effects.published() if held_out == "benchmarks" else effects
+    offsets = effects.draws(len(asked), len(own), rng, DRAWS)
     size = held.size[np.ix_(asked, own)]
     passed = np.zeros((len(asked), DRAWS))
     for (model, place), n in np.ndenumerate(size):

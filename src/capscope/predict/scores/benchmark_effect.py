@@ -146,6 +146,57 @@ class EffectSd:
         return density / density.sum()
 
 
+@dataclass(frozen=True)
+class ModelEffects:
+    """Size of each model's effects on known benchmarks or tasks, from those of other models.
+
+    Models are exchangeable: the next one departs from its predictions as far as the others do, in a part that it shares
+    over the groups and in a remainder for each group. Mean squares are taken, not variances, so that a bias which all
+    models share counts.
+    """
+
+    shared: Float[np.ndarray, " model"]
+    """Standard deviation of the part that a model shares over the groups."""
+    rest: Float[np.ndarray, " model"]
+    """Standard deviation of the remainder on a group."""
+    models: int
+    """Number of other models: the degrees of freedom of Student's t."""
+
+    @classmethod
+    def of(cls, offset: ModelGroup, variance: ModelGroup) -> "ModelEffects":
+        """Estimate the sizes, leaving out each model's own effects.
+
+        Args:
+            offset: Effects, as (model, group); NaN where a model has no answers.
+            variance: Their sampling variances.
+        """
+        known = ~np.isnan(offset)
+        value = np.where(known, offset, 0.0)
+        square = _without_own((value**2 - np.where(known, variance, 0.0)).sum(axis=1), known.sum(axis=1))
+        count = known.sum(axis=1)
+        pairs = value.sum(axis=1) ** 2 - (value**2).sum(axis=1)
+        shared = np.minimum(_without_own(pairs, count * (count - 1)), square)
+        return cls(np.sqrt(shared), np.sqrt(square - shared), len(offset) - 1)
+
+    def draws(self, n_models: int, n_groups: int, rng: np.random.Generator, draws: int) -> FloatArray:
+        """Draw effects, as (model, group, draw); the tails of models are independent.
+
+        Args:
+            n_models: Number of models.
+            n_groups: Number of groups.
+            rng: Source of randomness.
+            draws: Number of draws.
+        """
+        tail = np.sqrt(self.models / rng.chisquare(self.models, (n_models, 1, draws)))
+        shared = self.shared[:, None, None] * rng.standard_normal((n_models, 1, draws))
+        return tail * (shared + self.rest[:, None, None] * rng.standard_normal((n_models, n_groups, draws)))
+
+
+def _without_own(total: FloatArray, count: np.ndarray) -> FloatArray:
+    """Return, for each model, the mean over the others, at least 0."""
+    return np.maximum(total.sum() - total, 0.0) / np.maximum(count.sum() - count, 1)
+
+
 NOTHING_SEEN = EffectSd(0.0, 0.0, 0.0, 0.0)
 """No past benchmark is known; `cautious` adds the prior."""
 
