@@ -13,7 +13,6 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.optimize import nnls
 from scipy.stats import hypergeom
-from sklearn.linear_model import LogisticRegression
 
 from capscope.data import Study, checked_columns, read_table
 from capscope.decide.judge_data import JudgedAnswers
@@ -332,6 +331,8 @@ def _estimated_chances(answers: JudgedAnswers) -> Float[np.ndarray, " answer"]:
     table = pd.get_dummies(answers.kinds.astype(str), dtype=float)
     spread = float(answers.judge.std()) or 1.0
     table["judge"] = (answers.judge - answers.judge.mean()) / spread
+    from sklearn.linear_model import LogisticRegression  # scikit-learn takes a second to load
+
     fitted = LogisticRegression(max_iter=1000).fit(table.to_numpy(), answers.labelled)
     chance = fitted.predict_proba(table.to_numpy())[:, 1]
     return np.clip(chance, LEAST_CHANCE * answers.labelled.mean(), 1.0)
