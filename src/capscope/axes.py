@@ -10,9 +10,23 @@ draw   one draw from a posterior
 ``Float[ndarray, "model dim"]`` is one number for each model and dimension. Tests check them at run time.
 """
 
+import sys
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
-from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
+
+if TYPE_CHECKING or "jaxtyping" in sys.modules:
+    from jaxtyping import Bool, Float, Int
+else:  # nothing checks shapes then, and importing jaxtyping takes an eighth of the start-up time of a command
+
+    class _Unchecked:
+        """Stands for an array type of jaxtyping: `Float[np.ndarray, " row"]` is `np.ndarray`."""
+
+        def __class_getitem__(cls, array_and_axes: tuple[Any, str]) -> Any:  # noqa: ANN401 - a type
+            return array_and_axes[0]
+
+    Bool = Float = Int = _Unchecked
 
 AXES = ("model", "item", "dim", "level", "draw")
 """The axis words in their fixed order."""

@@ -1,7 +1,9 @@
 """Families of interchangeable members, and rooms that can be called like their main function."""
 
+import ast
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any, TypeVar
@@ -33,6 +35,34 @@ def family(package: str, members: Sequence[str], kind: type[Entry]) -> dict[str,
             raise TypeError(f"{package}.{member}: another member has the name '{name}'")
         by_name[name] = entry
     return by_name
+
+
+def members_in_source(package: str) -> dict[str, str] | None:
+    """Read the names and help texts of a family from its source files, so that help imports no heavy library.
+
+    Args:
+        package: Package of the family.
+
+    Returns:
+        Help text by name; None where a file is missing, or where a name or a help text is not a literal.
+    """
+    folder = Path(__file__).parent.joinpath(*package.split(".")[1:])
+    try:
+        listed = ast.literal_eval(_value_of("FAMILY", folder / "__init__.py"))
+        entries = [member.partition(":") for member in listed]
+        calls = [ast.walk(_value_of(entry, folder / f"{module}.py")) for module, _, entry in entries]
+        words = [{node.arg: node.value for node in call if isinstance(node, ast.keyword)} for call in calls]
+        return {ast.literal_eval(each["name"]): ast.literal_eval(each["help"]) for each in words}
+    except (OSError, KeyError, ValueError, SyntaxError):
+        return None
+
+
+def _value_of(name: str, path: Path) -> ast.expr:
+    """Return the expression that is assigned to a name at the top level of a module."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and any(isinstance(it, ast.Name) and it.id == name for it in node.targets):
+            return node.value
+    raise KeyError(name)
 
 
 class CallablePackage(ModuleType):

@@ -60,7 +60,7 @@ def test_verbs_that_fit_nothing_load_neither_torch_nor_scipy() -> None:
     rooms = ", ".join(f"capscope.{room}" for room in ("cli", "data", "data.formats", "annotate"))
     code = f"""
 import {rooms}, sys
-print([name for name in ("torch", "scipy", "sklearn", "matplotlib", "openai") if name in sys.modules])
+print([name for name in ("torch", "scipy", "sklearn", "matplotlib", "openai", "jaxtyping") if name in sys.modules])
 from capscope.battery import Bank, RunSettings, plan_battery, run_battery
 from capscope.decide import GateSettings, gate, gate_text, plan_live_gate, run_gate
 print([name for name in ("torch", "sklearn", "matplotlib", "openai") if name in sys.modules])
@@ -80,7 +80,7 @@ def loaded(*words):
     return sorted({"torch", "sklearn", "pyro", "openai", "matplotlib"} & set(sys.modules))
 
 study, fit, guessing, logs, out = sys.argv[1:]
-print(loaded("--help"), loaded("check", study), loaded("import", logs, "--out", out), file=sys.stderr)
+print(loaded("--help"), loaded("predict", "-h"), loaded("check", study), loaded("import", logs, "--out", out), file=sys.stderr)
 print(loaded("annotate", study, "--annotator", "openai:any", "--plan"), loaded("profile", fit), file=sys.stderr)
 print(loaded("profile", guessing, "--study", study, "--json"), file=sys.stderr)
 """
@@ -94,7 +94,7 @@ def test_a_verb_that_fits_nothing_runs_without_torch_and_sklearn(tmp_path: Path,
     assert run("fit", study, "--model", "3pl", "--out", guessing)[0] == 0
     command = [sys.executable, "-c", VERBS, study, fit, guessing, table, tmp_path / "out"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert shown.stderr.split("\n")[-4:] == ["[] [] []", "[] []", "[]", ""]
+    assert shown.stderr.split("\n")[-4:] == ["[] [] [] []", "[] []", "[]", ""]
     assert (tmp_path / "out" / "responses.parquet").exists()
 
 

@@ -7,7 +7,7 @@ import pytest
 from capscope.data import Demands, Responses, Study
 from capscope.errors import InputError
 from capscope.fit import CurvePosterior, CurveWorld, IRTSettings, fit_curves, fit_irt, simulate_counts
-from capscope.predict import predict_from_curves, predict_from_irt
+from capscope.predict import Predictions, predict_from_curves, predict_from_irt
 from predict.simulated_study import simulated_study
 
 
@@ -47,6 +47,24 @@ def test_score_is_the_mean_of_the_chances_and_its_interval_shrinks_with_more_ite
     np.testing.assert_allclose(many.scores.set_index("model")["score"], means[list(many.scores["model"])])
     width = [(each.scores["upper"] - each.scores["lower"]).mean() for each in (few, many)]
     assert width[1] < width[0]
+
+
+def test_the_headline_names_the_best_model_its_rivals_and_the_easiest_benchmark() -> None:
+    scores = pd.DataFrame(
+        {"model": ["m", "n", "o"], "score": [0.4, 0.7, 0.6], "lower": [0.3, 0.5, 0.55], "upper": [0.45, 0.9, 0.65]}
+    )
+    both = pd.concat([scores.assign(benchmark="a"), scores.assign(benchmark="b", score=scores["score"] - 0.1)])
+    support = pd.DataFrame({"item_id": ["x", "y"], "in_support": True})
+    table = pd.DataFrame({"model": ["m"]})
+    lines = Predictions(table, scores, support, 0.9, both).headline().splitlines()
+    assert lines[0].startswith("n is expected to score 0.700 (0.500 to 0.900) on 2 items (90 % interval), the most of 3")
+    assert lines[1] == (
+        "next is o with 0.600 (0.550 to 0.650); the intervals of 1 of the 2 other models overlap with that of n"
+    )
+    assert lines[2] == "of 2 benchmarks, a has the highest mean score (0.567), b the lowest (0.467)"
+    assert Predictions(table, scores.head(1), support, 0.9).headline() == (
+        "m is expected to score 0.400 (0.300 to 0.450) on 2 items (90 % interval)"
+    )
 
 
 def test_missing_demands_are_one_line(posterior: CurvePosterior) -> None:

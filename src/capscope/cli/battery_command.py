@@ -52,7 +52,9 @@ def select(
     source: Annotated[Path, typer.Argument(metavar="BANK|STUDY", help="Bank or study folder.")],
     out: Annotated[Path, typer.Option("--out", help="CSV file for the chosen items; forms are numbered.")],
     size: Annotated[int, typer.Option("-n", "--size", help="Number of items to draw.")] = 100,
-    method: Annotated[str, typer.Option(help="How items are chosen: {capscope.battery:SELECTORS}.")] = "random",
+    method: Annotated[
+        str, typer.Option(help="How items are chosen: {capscope.battery.selectors:SELECTORS}.")
+    ] = "random",
     benchmark: Annotated[list[str] | None, typer.Option(help="Draw from this benchmark; may be repeated.")] = None,
     cost: Annotated[
         Path | None, typer.Option(help="Table item_id, cost (such as tokens): cheap items more often.")
@@ -204,7 +206,7 @@ def score(
     battery: Annotated[Path | None, typer.Option(help="With a bank: the CSV the items were drawn by.")] = None,
     estimator: Annotated[
         str | None,
-        typer.Option(help="{capscope.battery:ESTIMATORS}; by default blend with a bank, else mean."),
+        typer.Option(help="{capscope.battery.estimators:ESTIMATORS}; by default blend with a bank, else mean."),
     ] = None,
     expected: Annotated[str | None, typer.Option(metavar="FORECAST|SCORE", help=EXPECTED_HELP)] = None,
     level: Level = 0.95,
@@ -250,10 +252,10 @@ def evaluate(
     split: Annotated[str, typer.Option(help="Models held out: {capscope.battery:SPLITS}.")] = "interpolation",
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: splits and draws.")] = 10,
     method: Annotated[
-        str, typer.Option(help="How items are drawn: {capscope.battery:SELECTORS}, or adaptive.")
+        str, typer.Option(help="How items are drawn: {capscope.battery.selectors:SELECTORS}, or adaptive.")
     ] = "random",
     estimator: Annotated[
-        list[str] | None, typer.Option(help="Estimators; all by default: {capscope.battery:ESTIMATORS}.")
+        list[str] | None, typer.Option(help="Estimators; all by default: {capscope.battery.estimators:ESTIMATORS}.")
     ] = None,
     models: Annotated[int, typer.Option(min=4, help="Most past models learned from.")] = 300,
     workers: Annotated[int, typer.Option(min=0, help="Processes for the seeds; 0 takes one for each processor.")] = 1,

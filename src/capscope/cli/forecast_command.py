@@ -25,9 +25,9 @@ Models = Annotated[
 ]
 Unit = Annotated[
     list[str] | None,
-    typer.Option(help="Unit of a benchmark, as NAME=UNIT ({capscope.forecast:LINKS}); may be repeated."),
+    typer.Option(help="Unit of a benchmark, as NAME=UNIT ({capscope.forecast.links:LINKS}); may be repeated."),
 ]
-ForecasterName = Annotated[str, typer.Option(help="Who forecasts: {capscope.forecast:FORECASTERS}.")]
+ForecasterName = Annotated[str, typer.Option(help="Who forecasts: {capscope.forecast.forecasters:FORECASTERS}.")]
 
 
 @forecast_app.command("cells", cls=FamilyCommand)

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from capscope.members import members_in_source
+
 FAMILY = re.compile(r"\{([\w.]+):(\w+)\}")
-"""Placeholder in a help text for the names of a family, as in `{capscope.battery:SELECTORS}`."""
+"""Placeholder in a help text for the names of a family, as in `{capscope.battery.selectors:SELECTORS}`."""
 
 StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="Study folder.")]
 FitFolder = Annotated[Path, typer.Argument(metavar="FIT", help="Folder written by 'capscope fit'.")]
@@ -52,7 +54,7 @@ PageAgainst = Annotated[str | None, typer.Option("--against", help="Model it is 
 
 
 class FamilyCommand(TyperCommand):
-    """A command whose help lists the members of families; a family is imported when help is shown, not before."""
+    """A command whose help lists the members of families; they are read from its source, or the family is imported."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's types, or Typer's copy of them
         """Replace placeholders by the names of families, then write the help."""
@@ -74,4 +76,4 @@ class DefaultCommandGroup(TyperGroup):
 
 
 def _member_names(place: re.Match[str]) -> str:
-    return ", ".join(getattr(import_module(place[1]), place[2]))
+    return ", ".join(members_in_source(place[1]) or getattr(import_module(place[1]), place[2]))

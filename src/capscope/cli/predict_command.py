@@ -8,6 +8,7 @@ from typer.core import TyperCommand
 
 from capscope.cli.options import Annotator, AsJson, Cluster, Embedder, Force, Level, Seed, StudyFolder
 from capscope.cli.output import emit, on_interrupt, progress_bar, table_text, write_error
+from capscope.members import members_in_source
 from capscope.tasks import on_cluster
 
 if TYPE_CHECKING:
@@ -151,8 +152,11 @@ def _result(predictions: "Predictions", out: Path, beside: Path) -> dict[str, ob
 
 
 def _text(predictions: "Predictions", out: Path, beside: Path) -> str:
+    from capscope.predict import LEVEL_NOTES
+
     outside = int((~predictions.support["in_support"]).sum())
-    lines = list(predictions.notes)
+    first = [note for note in predictions.notes if note in LEVEL_NOTES]
+    lines = [*first, predictions.headline(), *(note for note in predictions.notes if note not in first)]
     if outside:
         lines.append(f"{outside} of {len(predictions.support)} items lie outside what the answers support")
     by_benchmark = predictions.benchmark_scores
@@ -180,9 +184,12 @@ class AssessorHelp(TyperCommand):
 
     def families(self) -> str:
         """Return the names of the assessors with what they do."""
-        from capscope.predict import ASSESSORS
+        helps = members_in_source("capscope.predict.assessors")
+        if helps is None:
+            from capscope.predict import ASSESSORS  # it loads torch
 
-        return "Assessors. " + "; ".join(f"{name}: {entry.help}" for name, entry in ASSESSORS.items()) + "."
+            helps = {name: entry.help for name, entry in ASSESSORS.items()}
+        return "Assessors. " + "; ".join(f"{name}: {text}" for name, text in helps.items()) + "."
 
 
 class EvaluationHelp(AssessorHelp):

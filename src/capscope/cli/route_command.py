@@ -26,7 +26,7 @@ Prices = Annotated[
     Path | None,
     typer.Option(help="Table: model, usd (an answer); or model, usd_in, usd_out (a million tokens), tokens_out."),
 ]
-AssessorName = Annotated[str, typer.Option(help="Who predicts the chances: {capscope.predict:ASSESSORS}.")]
+AssessorName = Annotated[str, typer.Option(help="Who predicts the chances: {capscope.predict.assessors:ASSESSORS}.")]
 Level = Annotated[float, typer.Option(help="Coverage of the conservative chance and of intervals.")]
 Folds = Annotated[int, typer.Option(min=2, help="Folds of the study's requests, in which routing is tested.")]
 Floor = Annotated[bool, typer.Option(help="One model for all where routing is not shown to be as good at its cost.")]

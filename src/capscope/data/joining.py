@@ -280,11 +280,14 @@ def _odd_responses(study: Study) -> list[str]:
 
 def _odd_blocks(responses: pd.DataFrame) -> list[str]:
     """Name groups of models that answered no item of the others."""
+    model, models = pd.factorize(responses["model"].astype(str), sort=True)
+    item, items = pd.factorize(responses["item_id"])
+    cells = np.unique(np.stack([item, model]), axis=1)
+    if np.bincount(cells[0]).max(initial=0) == len(models):
+        return []  # one item that all models answered joins them
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    model, models = pd.factorize(responses["model"].astype(str), sort=True)
-    item, items = pd.factorize(responses["item_id"])
     size = len(models) + len(items)
     links = coo_matrix((np.ones(len(model), dtype=bool), (model, item + len(models))), (size, size))
     count, label = connected_components(links, directed=False)

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
-from capscope.axes import LEVELS
+from capscope.axes import LEVELS, Float
 from capscope.data.columns import as_identifier, as_number, data_row, filled_cells
 from capscope.data.json_text import parse_json
 from capscope.data.reading import read_table, read_text

@@ -11,9 +11,8 @@ from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
 
-from capscope.axes import RowIndex
+from capscope.axes import Bool, RowIndex
 from capscope.data.agents import AgentDesign
 from capscope.data.columns import as_identifier
 from capscope.data.reading import read_table

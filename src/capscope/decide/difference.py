@@ -9,10 +9,9 @@ the inverse of its chance to be drawn. It is unbiased for any predictor; a good 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 from scipy.special import ndtr, stdtr, stdtrit
 
-from capscope.axes import RowFloats
+from capscope.axes import Bool, Float, Int, RowFloats
 from capscope.decide.item_predictor import ItemFeatures, Prediction, item_features, predict_differences
 from capscope.decide.run_noise import RepeatedAnswers, RunNoise
 from capscope.decide.version_answers import VersionAnswers

@@ -8,9 +8,8 @@ answered. The prediction of an answered item leaves that item out (leave-one-out
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
 
-from capscope.axes import ModelItem, RowFloats
+from capscope.axes import Float, Int, ModelItem, RowFloats
 
 NOISE = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Candidates for the noise variance, chosen by leave-one-out error."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
 
+from capscope.axes import Bool, Float
 from capscope.data import Demands, Study
 from capscope.decide.version_answers import labels_of
 from capscope.errors import InputError, first_few, nearest

@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
-from scipy.optimize import nnls
-from scipy.stats import hypergeom
 
+from capscope.axes import Float
 from capscope.data import Study, checked_columns, read_table
 from capscope.decide.judge_data import JudgedAnswers
 from capscope.decide.judge_estimators import kernel_prediction
@@ -230,6 +228,8 @@ def _variance(answers: JudgedAnswers) -> Float[np.ndarray, " answer"]:
     if rows.sum() < FEWEST_LABELS:
         variance, least = answers.judge * (1 - answers.judge), LEAST_UNLEARNED
     else:
+        from scipy.optimize import nnls
+
         prediction, least = kernel_prediction(answers), LEAST_SPREAD
         mean = np.clip(prediction.fitted, 0.0, 1.0)
         design = np.column_stack([np.ones(len(mean)), mean * (1 - mean)])
@@ -294,6 +294,10 @@ def _kinds_without_labels(kind: pd.Series, labelled: np.ndarray) -> list[str]:
     counts = pd.DataFrame({"kind": kind.to_numpy(), "labelled": labelled}).groupby("kind")["labelled"]
     table = counts.agg(["sum", "size"])
     empty = table[table["sum"] == 0]
+    if empty.empty:
+        return []
+    from scipy.stats import hypergeom
+
     n, n_labels = len(kind), int(labelled.sum())
     missed = hypergeom.pmf(0, n, empty["size"].to_numpy(int), n_labels)
     odd = empty[missed < MISSED_BY_CHANCE]

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from scipy.special import chdtrc, stdtr, stdtrit
 
+from capscope.axes import Float
 from capscope.data import Study
 from capscope.decide.difference import variance_of
 from capscope.decide.judge_data import scores_by_judge

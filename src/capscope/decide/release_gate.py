@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
 
+from capscope.axes import Bool, Float
 from capscope.battery import with_item_ids
 from capscope.data import ArrowTable, Study, checked_columns, pooled_agents, read_table, with_named_agents
 from capscope.data.formats import LoggedBattery, LoggedDraws, read_answers, read_draws

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
 
-from capscope.axes import CONDITIONS, RowFloats
+from capscope.axes import CONDITIONS, Bool, Float, RowFloats
 from capscope.data import Responses
 
 FEWEST_CELLS = 20

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
 
-from capscope.axes import ModelItem
+from capscope.axes import Bool, Float, Int, ModelItem
 from capscope.data import Demands, Responses, Study, task_labels
 from capscope.decide.run_noise import RepeatedAnswers
 from capscope.errors import InputError, refuse_absent_model

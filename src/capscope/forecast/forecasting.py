@@ -91,7 +91,7 @@ class Forecast(ArrowTables):
         ]
         more = [f"  and {len(self.cells) - most:,} more; --out writes them all"] if len(self.cells) > most else []
         head = f"{len(self.cells):,} missing scores with {percent} intervals"
-        parts = [*self.notes, head, *lines, *more]
+        parts = [head, *lines, *more]
         if len(self.next):
             parts.append("Scores to get next, and how much of the uncertainty about the other scores they take away:")
             parts += [
@@ -105,7 +105,7 @@ class Forecast(ArrowTables):
                 f" ({row['distance']:+.1f} sd)"
                 for row in self.odd.head(10).to_dict("records")
             ]
-        return "\n".join(parts)
+        return "\n".join([*parts, *self.notes])
 
     def _repr_html_(self) -> str:
         return html_table(f"Forecasts with {100 * self.level:g} % intervals", self.cells)

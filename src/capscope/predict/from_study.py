@@ -26,7 +26,7 @@ from capscope.predict.assessor import (
 )
 from capscope.predict.assessors import ASSESSORS, DEFAULT
 from capscope.predict.features import NEAR, nearness, support_table
-from capscope.predict.layout import ANSWERED_UNRATED, NO_LEVELS, TEXTS_ONLY, Layout
+from capscope.predict.layout import LEVEL_NOTES, Layout
 from capscope.predict.predictions import CellPredictions, Predictions
 
 REGIMES = {
@@ -122,7 +122,7 @@ class _Prediction:
         count = Counter(regime_of_items(self.training)[self.layout.asked].tolist())
         words = [text.format(count[regime]) for regime, text in REGIMES.items() if count[regime]]
         regimes = f"of {len(self.layout.ids)} items, {', '.join(words)}"
-        first = [note for note in self.layout.notes if note in (NO_LEVELS, TEXTS_ONLY, ANSWERED_UNRATED)]
+        first = [note for note in self.layout.notes if note in LEVEL_NOTES]
         return (*first, regimes, *(note for note in self.layout.notes if note not in first))
 
     def support(self) -> pd.DataFrame:

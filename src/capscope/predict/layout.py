@@ -56,6 +56,8 @@ ANSWERED_UNRATED = (
     " used; rate the answered items by the same annotator with 'capscope annotate STUDY --annotator NAME'"
 )
 """Note on predictions of new items with demand levels from answered items without."""
+LEVEL_NOTES = (NO_LEVELS, TEXTS_ONLY, ANSWERED_UNRATED)
+"""Notes that stand before the answer: without levels it rests on less than a reader expects."""
 
 
 @dataclass(frozen=True)

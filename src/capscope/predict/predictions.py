@@ -1,7 +1,9 @@
 """Results of a prediction: chances by model and item as arrays, and the tables and additive parts made of them."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,6 +45,34 @@ class Predictions(ArrowTables):
     deferral: pd.DataFrame | None = None
     """Threshold of each model and what is known of it, see `deferral_rules`; None unless a risk is given."""
 
+    def headline(self) -> str:
+        """Name the best models with their intervals, and the benchmarks with the highest and lowest scores."""
+        by_benchmark = self.benchmark_scores
+        names = [] if by_benchmark is None else list(by_benchmark["benchmark"].unique())
+        table = self.scores if by_benchmark is None or len(names) > 1 else by_benchmark
+        ranked = table.sort_values("score", ascending=False, kind="stable").to_dict("records")
+        best = ranked[0]
+        text = (
+            f"{best['model']} is expected to score {_with_bounds(best)} on {counted(len(self.support), 'item')}"
+            f" ({100 * self.level:g} % interval)"
+        )
+        if len(ranked) > 1:
+            near = sum(row["upper"] >= best["lower"] for row in ranked[1:])
+            second = ranked[1]
+            text += (
+                f", the most of {len(ranked)} models\nnext is {second['model']} with {_with_bounds(second)};"
+                f" the intervals of {near} of the {len(ranked) - 1} other models overlap with that of {best['model']}"
+            )
+        if by_benchmark is None or len(names) < 2:
+            return text
+        means = by_benchmark.groupby("benchmark", sort=False)["score"].mean()
+        high, low = str(means.idxmax()), str(means.idxmin())
+        mean = "mean score" if len(ranked) > 1 else "score"
+        return (
+            f"{text}\nof {len(names)} benchmarks, {high} has the highest {mean} ({means[high]:.3f}),"
+            f" {low} the lowest ({means[low]:.3f})"
+        )
+
     def __repr__(self) -> str:
         lines = [
             f"Predictions of {self.table['model'].nunique()} models on {counted(len(self.support), 'item')}",
@@ -54,6 +84,10 @@ class Predictions(ArrowTables):
 
     def _repr_html_(self) -> str:
         return html_table("Predicted scores", self.scores, f"Bounds of {self.level:.0%} intervals.")
+
+
+def _with_bounds(row: dict[Hashable, Any]) -> str:
+    return f"{row['score']:.3f} ({row['lower']:.3f} to {row['upper']:.3f})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
-from capscope.axes import FloatArray, ModelDim
+from capscope.axes import Float, FloatArray, ModelDim
 from capscope.data import Demands, Study
 from capscope.errors import InputError
 from capscope.fit import CurvePosterior, DemandPosterior, IRTPosterior, Posterior

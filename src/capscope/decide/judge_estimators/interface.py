@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
 from scipy.special import expit, logit, stdtrit
 
+from capscope.axes import Float
 from capscope.decide.difference import drawn_se, variance_of
 from capscope.decide.judge_data import JudgedAnswers
 

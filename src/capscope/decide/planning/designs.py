@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from itertools import product
 
 import numpy as np
-from jaxtyping import Float
 from scipy.special import ndtri
 
+from capscope.axes import Float
 from capscope.data import Study
 from capscope.decide.planning.score_variance import RESIDUAL, TrialRows, VarianceComponents
 from capscope.errors import counted

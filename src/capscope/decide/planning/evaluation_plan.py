@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
+from capscope.axes import Float
 from capscope.data import Study
 from capscope.decide.gate_evaluation import Design
 from capscope.decide.judge_correction import judge_scores

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
 from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtr, ndtri
 
-from capscope.axes import ModelItem, RowFloats
+from capscope.axes import Float, ModelItem, RowFloats
 from capscope.data import Responses, Study
 from capscope.decide.difference import PairedDifferences, features_of
 from capscope.decide.gate_evaluation import Design, chosen_pairs, pair_answers

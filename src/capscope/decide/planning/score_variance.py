@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
 
-from capscope.axes import RowFloats
+from capscope.axes import Float, Int, RowFloats
 from capscope.data import Responses, Study, task_labels
 from capscope.errors import InputError, counted
 from capscope.intervals import bootstrap_interval

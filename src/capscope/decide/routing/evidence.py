@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from scipy.special import expit, logit
 
-from capscope.axes import FloatArray, ModelItem
+from capscope.axes import Float, FloatArray, ModelItem
 from capscope.data import Study, task_labels
 from capscope.decide.routing.prices import ModelPrices
 from capscope.errors import InputError, first_few

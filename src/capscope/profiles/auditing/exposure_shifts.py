@@ -9,12 +9,11 @@ distribution over clean models.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
 from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import norm, t
 
-from capscope.axes import ModelFloats, ModelItem, RowFloats
+from capscope.axes import Float, ModelFloats, ModelItem, RowFloats
 from capscope.data import Responses
 from capscope.fit import PROBIT_SCALE, IRTPosterior
 

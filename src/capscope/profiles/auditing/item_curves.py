@@ -9,10 +9,9 @@ ordinary items over curves is estimated from all items of the benchmark, and is 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 from scipy.special import expit, logsumexp
 
-from capscope.axes import FloatArray, ItemMask
+from capscope.axes import Float, FloatArray, ItemMask
 from capscope.data import Responses
 from capscope.fit import success_probability
 from capscope.profiles.auditing.findings import class_probability

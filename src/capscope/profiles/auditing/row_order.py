@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from scipy import stats
 from scipy.special import expit, logit
 
-from capscope.axes import FloatArray, ItemMask, RowFloats
+from capscope.axes import Float, FloatArray, ItemMask, RowFloats
 from capscope.data import Responses
 from capscope.errors import counted
 from capscope.profiles.auditing.findings import COLUMNS, Suspects, nested_chances

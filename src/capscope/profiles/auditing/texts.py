@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from scipy import sparse
 from scipy.special import expit, logit
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.random_projection import SparseRandomProjection
 
-from capscope.axes import LEVELS, FloatArray
+from capscope.axes import LEVELS, Float, FloatArray
 from capscope.data import Demands, Study
 from capscope.profiles.auditing.findings import Suspects, suspects
 from capscope.profiles.item_groups import places_of

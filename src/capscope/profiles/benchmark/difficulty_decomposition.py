@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GroupKFold, KFold
 
-from capscope.axes import FloatArray, ItemDim, RowFloats
+from capscope.axes import Float, FloatArray, ItemDim, RowFloats
 from capscope.display import ArrowTables, short_repr
 from capscope.embedding import TFIDF, embed
 from capscope.errors import FitError, counted

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
-from capscope.axes import AGENT_FACETS, LEVELS
+from capscope.axes import AGENT_FACETS, LEVELS, Float
 from capscope.data import Demands, Responses, Study, refuse_foreign_demands, subjects_of
 from capscope.display import ArrowTables, html_table, short_repr
 from capscope.errors import FitError, InputError, counted, first_few, nearest

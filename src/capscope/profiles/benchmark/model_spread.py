@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
-from capscope.axes import FloatArray, ItemDim, RowFloats
+from capscope.axes import Float, FloatArray, ItemDim, RowFloats
 from capscope.data import Responses
 from capscope.display import ArrowTables, short_repr
 from capscope.fit import PROBIT_SCALE, IRTPosterior, score_and_information

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from scipy.special import stdtrit
 
-from capscope.axes import LEVELS, FloatArray, ItemDim
+from capscope.axes import LEVELS, Float, FloatArray, ItemDim
 from capscope.data import Demands, Study
 from capscope.display import ArrowTables, short_repr
 from capscope.errors import InputError

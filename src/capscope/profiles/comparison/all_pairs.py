@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
 from scipy.special import ndtri, stdtr, stdtrit
 
-from capscope.axes import FloatArray, ModelItem
+from capscope.axes import Float, FloatArray, ModelItem
 
 POWER = 0.8
 """Power of the detectable difference of a pair."""

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
 
+from capscope.axes import Float
 from capscope.data import Responses
 from capscope.fit import IRTPosterior
 

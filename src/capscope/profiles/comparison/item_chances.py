@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
-from scipy.optimize import minimize
 from scipy.special import betainc, betaln, comb, digamma, expit, logit, ndtri
 
-from capscope.axes import FloatArray
+from capscope.axes import Float, FloatArray
 
 ItemFloats = Float[np.ndarray, " item"]
 Parameters = tuple[float, float]
@@ -67,6 +65,8 @@ class NeverRight:
         def loss(point: FloatArray) -> float:
             return LOG_PARAMETER_RIDGE * float((point[:2] ** 2).sum()) - log_likelihood(point)
 
+        from scipy.optimize import minimize
+
         rate = (right.sum() + 0.5) / (runs.sum() + 1)
         starts = ([np.log(rate + 0.1), np.log(1.1 - rate), logit(share)] for share in STARTS)
         best = min(
@@ -112,6 +112,8 @@ class ItemChances:
             a, b = np.exp(np.clip(logs, -30, 30))
             likelihood = times * (betaln(a + s, b + r - s) - betaln(a, b))
             return float(LOG_PARAMETER_RIDGE * (logs**2).sum() - likelihood.sum())
+
+        from scipy.optimize import minimize
 
         rate = (self.right.sum() + 0.5) / (self.runs.sum() + 1)
         optimum = minimize(loss, np.log([rate + 0.1, 1.1 - rate]), method="L-BFGS-B")

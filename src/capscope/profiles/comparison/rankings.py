@@ -10,12 +10,11 @@ that it is wide and skewed where a model won or lost everything.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 from scipy.sparse.csgraph import connected_components
 from scipy.special import expit, stdtrit
 from scipy.stats import chi2, rankdata
 
-from capscope.axes import FloatArray
+from capscope.axes import Float, FloatArray
 from capscope.errors import FitError
 
 Wins = Float[np.ndarray, "model other"]

@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
-from capscope.axes import CONDITIONS
+from capscope.axes import CONDITIONS, Float
 from capscope.data import Responses
 from capscope.errors import counted
 from capscope.profiles.comparison.item_chances import ItemChances

@@ -12,10 +12,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 from scipy.special import ndtri
 
-from capscope.axes import FloatArray, RowFloats
+from capscope.axes import Float, FloatArray, RowFloats
 from capscope.data import Demands, Responses, Study
 from capscope.display import ArrowTables, html_table
 from capscope.errors import FitError, InputError, counted, refuse_absent_model

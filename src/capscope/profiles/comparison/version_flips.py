@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from scipy.special import betainc, stdtrit
 
-from capscope.axes import FloatArray, RowFloats
+from capscope.axes import Float, FloatArray, RowFloats
 from capscope.profiles.comparison.item_chances import ItemChances
 
 FALL = 0.3
