@@ -169,8 +169,9 @@ class BatchClient:
                 cut |= not whole
                 for line in lines:
                     self._take(line, missing, unread, counts, batch, prices)
-            short = self._is_short(batch, remote, len(missing))
-            if cut or (short and not self._given_up(batch, remote, len(missing))):
+            lost = max(len(missing) - len(unread), 0)  # a row that cannot be read did arrive
+            short = self._is_short(batch, remote, lost)
+            if cut or (short and not self._given_up(batch, remote, lost)):
                 counts["pending"] += 1
                 problems.append(
                     f"batch {remote.batch_id}: its file arrived cut; {counted(len(missing), 'reply', 'are')} missing:"
@@ -179,7 +180,7 @@ class BatchClient:
                 continue
             if short:
                 problems.append(
-                    f"batch {remote.batch_id}: {counted(len(missing), 'reply', 'are')} in none of its files, though the"
+                    f"batch {remote.batch_id}: {counted(lost, 'reply', 'are')} in none of its files, though the"
                     " endpoint counts them as answered; they have failed, and what was set aside for them stays spent"
                 )
             self._close(batch, missing, unread, counts, short=short)

@@ -21,8 +21,8 @@ from capscope.predict.scores.benchmark_effect import (
     NOTHING_SEEN,
     OFFSETS,
     EffectSd,
+    EffectSdByModel,
     LogOddsRows,
-    ModelEffects,
     ModelGroup,
     effect_sd,
     offset_of,
@@ -252,10 +252,10 @@ class GroupScores:
         """Estimate the size of effects from some groups."""
         return effect_sd(*self._effects(groups))
 
-    def effects_of_models(self, models: np.ndarray, groups: np.ndarray) -> ModelEffects:
+    def effects_of_models(self, models: np.ndarray, groups: np.ndarray) -> EffectSdByModel:
         """Estimate the size of effects on some groups for each of some models, from the effects of the others."""
         offset, variance = self._effects(groups)
-        return ModelEffects.of(offset[models], variance[models])
+        return EffectSdByModel.of(offset[models], variance[models])
 
     def _effects(self, groups: np.ndarray) -> tuple[ModelGroup, ModelGroup]:
         """Return effects and their sampling variances; NaN where a model has no answers."""

@@ -147,7 +147,7 @@ class EffectSd:
 
 
 @dataclass(frozen=True)
-class ModelEffects:
+class EffectSdByModel:
     """Size of each model's effects on known benchmarks or tasks, from those of other models.
 
     Models are exchangeable: the next one departs from its predictions as far as the others do, in a part that it shares
@@ -163,7 +163,7 @@ class ModelEffects:
     """Number of other models: the degrees of freedom of Student's t."""
 
     @classmethod
-    def of(cls, offset: ModelGroup, variance: ModelGroup) -> "ModelEffects":
+    def of(cls, offset: ModelGroup, variance: ModelGroup) -> "EffectSdByModel":
         """Estimate the sizes, leaving out each model's own effects.
 
         Args:
