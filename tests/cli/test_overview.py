@@ -80,7 +80,8 @@ def loaded(*words):
     return sorted({"torch", "sklearn", "pyro", "openai", "matplotlib"} & set(sys.modules))
 
 study, fit, guessing, logs, out = sys.argv[1:]
-print(loaded("--help"), loaded("predict", "-h"), loaded("check", study), loaded("import", logs, "--out", out), file=sys.stderr)
+print(loaded("--help"), loaded("predict", "-h"), loaded("check", study), end=" ", file=sys.stderr)
+print(loaded("import", logs, "--out", out), file=sys.stderr)
 print(loaded("annotate", study, "--annotator", "openai:any", "--plan"), loaded("profile", fit), file=sys.stderr)
 print(loaded("profile", guessing, "--study", study, "--json"), file=sys.stderr)
 """

@@ -57,7 +57,7 @@ def test_the_headline_names_the_best_model_its_rivals_and_the_easiest_benchmark(
     support = pd.DataFrame({"item_id": ["x", "y"], "in_support": True})
     table = pd.DataFrame({"model": ["m"]})
     lines = Predictions(table, scores, support, 0.9, both).headline().splitlines()
-    assert lines[0].startswith("n is expected to score 0.700 (0.500 to 0.900) on 2 items (90 % interval), the most of 3")
+    assert lines[0].startswith("n is expected to score 0.700 (0.500 to 0.900) on 2 items (90 % interval)")
     assert lines[1] == (
         "next is o with 0.600 (0.550 to 0.650); the intervals of 1 of the 2 other models overlap with that of n"
     )
