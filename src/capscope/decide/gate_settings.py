@@ -227,6 +227,12 @@ def _carried(grid: np.ndarray, density: np.ndarray, step: float, edge: float) ->
 def share_of(text: str) -> float:
     """Read a share: ``1pp`` and ``1%`` are 0.01, as is ``0.01``.
 
+    Args:
+        text: A number, which may end with ``pp`` or ``%``.
+
+    Returns:
+        The share, where 1 is the whole score.
+
     Raises:
         InputError: It is no number.
     """
