@@ -21,16 +21,26 @@ from capscope.data import Study
 from capscope.forecast import ScalingSettings, item_scaling, published_scores
 from capscope.forecast.forecasters import HierarchicalForecaster
 
-KINDS = ("rising", "steep", "guessing", "rare", "flat", "falling", "turning", "scattered")
-PREDICTABLE = ("rising", "steep", "guessing", "rare")
+KINDS = ("rising", "steep", "guessing", "rare", "runs", "bent runs", "flat", "falling", "turning", "scattered")
+PREDICTABLE = ("rising", "steep", "guessing", "rare", "runs", "bent runs")
+RUNS = ("runs", "bent runs")
+SIZES = ((7, 200, 1), (12, 100, 8), (30, 400, 1))
+RUN_SIZES = ((11, 200, 1), (17, 100, 8), (31, 400, 1))
 
 
 def world(kind: str, rng: np.random.Generator, models: int, items: int, trials: int) -> tuple[Study, pd.DataFrame]:
     """Draw answers of models over 12 doublings of compute; the largest is two doublings above the ladder."""
     x = np.r_[np.sort(rng.uniform(-1, 1, models - 2)), 1.0, 1.35]
     scatter = {"scattered": 1.5}.get(kind, 0.15)
+    noise = rng.standard_normal(models)
+    if kind in RUNS:
+        x = np.sort(x)
+        x[:-1] = x[:-1][np.arange(models - 1) // 2 * 2]
+        noise[:-1] = 0.6**0.5 * noise[np.arange(models - 1) // 2 * 2] + 0.4**0.5 * rng.standard_normal(models - 1)
     slope = {"steep": 3.0, "flat": 0.0, "falling": -1.0}.get(kind, 1.5)
-    ability = slope * x + scatter * rng.standard_normal(models)
+    ability = slope * x + scatter * noise
+    if kind == "bent runs":
+        ability = ability + rng.normal(0, 0.4) * (x**2 - 1 / 3)
     if kind == "turning":
         ability = np.where(x > 0.4, 2 * slope * 0.4 - slope * x, slope * x) + scatter * rng.standard_normal(models)
     difficulty = rng.normal({"rare": 4.0, "guessing": 0.5}.get(kind, rng.uniform(-0.5, 1.5)), 1.0, items)
@@ -49,7 +59,7 @@ def world(kind: str, rng: np.random.Generator, models: int, items: int, trials: 
     return Study.of(items_frame, long.assign(n_trials=trials)), pd.DataFrame({"model": names, "size": np.exp(4 * x)})
 
 
-def run_worlds(count: int, seed: int) -> None:
+def run_worlds(count: int, seed: int, kinds: tuple[str, ...]) -> None:
     """Print coverage and how often worlds are called predictable."""
     rng = np.random.default_rng(seed)
     print(
@@ -57,8 +67,8 @@ def run_worlds(count: int, seed: int) -> None:
         " | plain cover | off by 15 |"
     )
     print("|---" * 12 + "|")
-    for kind in KINDS:
-        for models, items, trials in ((7, 200, 1), (12, 100, 8), (30, 400, 1)):
+    for kind in kinds:
+        for models, items, trials in RUN_SIZES if kind in RUNS else SIZES:
             frames = []
             for number in range(count):
                 study, facts = world(kind, rng, models, items, trials)
@@ -163,11 +173,12 @@ def main() -> None:
     parser.add_argument("what", choices=["worlds", "real"])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--worlds", type=int, default=100)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--by-benchmark", action="store_true")
     chosen = parser.parse_args()
     if chosen.what == "worlds":
-        run_worlds(chosen.worlds, chosen.seed)
+        run_worlds(chosen.worlds, chosen.seed, tuple(chosen.kinds))
     else:
         run_real(chosen.data, by_benchmark=chosen.by_benchmark)
 

@@ -158,3 +158,17 @@ def test_intervals_cover_and_what_cannot_be_predicted_is_refused() -> None:
     assert len(kept) > 0.9 * len(rising)
     inside = (kept["lower"] <= kept["observed"]) & (kept["observed"] <= kept["upper"])
     assert 0.72 <= inside.mean() <= 0.9
+
+
+def test_models_of_one_scale_with_one_error_count_as_fewer() -> None:
+    rng = np.random.default_rng(3)
+    scale = np.repeat(np.linspace(0, 4, 8), 2)
+    rate = 1 / (1 + np.exp(2 - scale - np.repeat(rng.normal(0, 0.3, 8), 2)))
+    trials = np.full(16, 1e5)
+    twins = fit_curve(Counts(scale, rate * trials, trials, 0.0))
+    singles = fit_curve(Counts(scale[::2], rate[::2] * trials[::2], trials[::2], 0.0))
+    assert twins.freedom == pytest.approx(singles.freedom)
+    draws = Draws.of(1, 4000, rng)
+    np.testing.assert_allclose(
+        *(np.std(curve.rates(3.0, draws, 0, of_models=False)) for curve in (twins, singles)), rtol=0.15
+    )

@@ -19,6 +19,8 @@ SPREADS = np.r_[0.0, np.geomspace(1e-4, 9.0, 40)]
 """Grid of variances of the models' effects."""
 PRIOR_SD = (4.0, 3.0)
 """Standard deviations of intercept and slope, for a scale with standard deviation 1."""
+BEND = 0.03
+"""Standard deviation of a bend that begins at the end of the ladder: link scale for each unit of squared scale."""
 STEPS = 25
 FLOORS = (0.0, 0.1, 0.2, 0.25, 1 / 3, 0.5)
 """Chances of a guess that are tried where the items state none."""
@@ -97,8 +99,10 @@ class ScalingCurve:
     """Standardised residuals of the most probable candidate, by model."""
     centre: float
     unit: float
-    freedom: int
-    """Models less the two parameters of a curve."""
+    freedom: float
+    """Independent models less the two parameters of a curve; models of one scale may share an error."""
+    ends: tuple[float, float]
+    """Ends of the ladder, standardised."""
 
     def rises(self) -> float:
         """Return the chance that the rate rises with scale."""
@@ -156,7 +160,9 @@ class ScalingCurve:
             covariance = (1 - part) * self.covariance[number, low] + part * self.covariance[number, low + 1]
             at, normal = x[rows], draws.curve[rows, place]
             aa, ab, bb = covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]
-            sd = np.sqrt(np.maximum(aa + 2 * ab * at + bb * at**2, 0))
+            beyond = np.maximum(np.maximum(at - self.ends[1], self.ends[0] - at), 0)
+            bend = BEND * beyond * (beyond + self.ends[1] - self.ends[0])
+            sd = np.sqrt(np.maximum(aa + 2 * ab * at + bb * at**2, 0) + bend**2)
             curve[rows] = self.place[number, 0] + self.place[number, 1] * at + sd * normal
             effect[rows] = np.sqrt(variance) * draws.model[rows, place]
             slope[rows] = self.place[number, 1] + np.sqrt(bb) * normal
@@ -223,18 +229,21 @@ def fit_curve(counts: Counts) -> ScalingCurve:
     kept = np.flatnonzero(weight >= LEAST_WEIGHT)
     total = sampling[kept, None] + SPREADS[:, None] * slope[kept, None] ** 2
     residual = (rate - share) / np.sqrt(point)
+    best = residual[int(np.argmax(weight))]
+    shared = _shared_error(best, np.round(x, 6))
     return ScalingCurve(
         form[kept],
         floor[kept],
         ceiling[kept],
         place[kept],
         weight[kept] / weight[kept].sum(),
-        ((rate - share)[kept, None] ** 2 / total).sum(2),
-        np.linalg.inv(_information(x, slope[kept, None] ** 2 / total)),
-        residual[int(np.argmax(weight))],
+        ((rate - share)[kept, None] ** 2 / total).sum(2) * max(len(x) / shared - 2, 1.0) / max(len(x) - 2, 1),
+        np.linalg.inv(_information(x, slope[kept, None] ** 2 / total / shared)),
+        best,
         centre,
         unit,
-        len(x) - 2,
+        max(len(x) / shared - 2, 1.0),
+        (float(x.min()), float(x.max())),
     )
 
 
@@ -281,6 +290,15 @@ def _shares(form: np.ndarray, value: FloatArray) -> FloatArray:
 
 def _slopes(form: np.ndarray, value: FloatArray) -> FloatArray:
     return np.where(form == 0, FORMS[0].slope(value), FORMS[1].slope(value))
+
+
+def _shared_error(residual: FloatArray, scale: FloatArray) -> float:
+    """Return by how much errors shared by models of one scale enlarge the variance of a mean (Kish, 1965)."""
+    same = np.equal.outer(scale, scale) & ~np.eye(len(scale), dtype=bool)
+    if not same.any():
+        return 1.0
+    correlation = float(residual @ same @ residual / same.sum() / max(float(np.mean(residual**2)), ENDS))
+    return 1 + min(max(correlation, 0.0), 1.0) * float(same.sum()) / len(scale)
 
 
 def _information(x: FloatArray, weight: FloatArray) -> FloatArray:
