@@ -96,6 +96,7 @@ def test_what_is_wrong_is_said_and_fails_the_job(folder: Path) -> None:
     done, outputs, _ = run(folder, "gains", CANDIDATE="nwe")
     assert done.returncode not in (0, 5, 6)
     assert "model 'nwe'" in done.stderr
+    assert done.stdout.startswith("::error::")
     assert outputs == {}
     assert run(folder, "gains", FAIL_ON="sometimes")[0].returncode == 2
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -152,6 +153,16 @@ def test_the_group_asks_the_documents_drawn_and_no_others(world: World, logged: 
     _, model = logged
     drawn = Battery.load(world.folder / "battery.csv").items
     assert model.asked == {item.replace("/item-", " ") + "?" for item in drawn}
+
+
+def test_a_data_set_of_another_version_is_refused_in_one_line(world: World, logged: tuple[Path, KnownAnswers]) -> None:
+    _, model = logged
+    folder = world.folder / "longer"
+    shutil.copytree(world.folder / "battery-lm-eval", folder)
+    drawn = json.loads((folder / "documents.json").read_text())
+    (folder / "documents.json").write_text(json.dumps({task: [10**6] for task in drawn}))
+    with pytest.raises(ValueError, match="asks for number 1000000; its data set is another version"):
+        run(world, "capscope_battery_lm_eval", folder, world.folder / "none", model)
 
 
 def test_the_log_names_documents_as_the_whole_task_does(world: World, logged: tuple[Path, KnownAnswers]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from capscope.decide import GateSettings
 
 def test_ship(capscope_gate):
-    result = capscope_gate("gains", baseline="old", candidate="new", margin=0.01)
+    result = capscope_gate("gains", baseline="old", candidate="new", margin="1pp")
     assert result.verdict == "ship"
 
 def test_hold(capscope_gate):
@@ -57,6 +57,7 @@ def test_a_gate_passes_fails_and_skips_tests_and_shows_every_verdict(folder: Pat
         assert verdict in summary
     assert "Difference on this suite" in summary
     assert "model 'nwe'" in done.stdout
+    assert "Error" not in done.stdout
     report = (folder / "gates.md").read_text()
     assert report.count("### ") == 4
     assert "### HOLD: new against old" in report

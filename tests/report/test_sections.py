@@ -69,7 +69,14 @@ NO_PREDICTION = Predictions(
 ONE_MODEL = {"model": "only", "score": None, "ability": {"value": 0.0, "lower": -1.0, "upper": 1.0}, "sd": 0.6}
 EMPTY: dict[str, Callable[[], Record]] = {
     "answer": lambda: {
-        **{"models": [ONE_MODEL], "n_models": 1, "n_items": 0, "n_dims": 1, "model_name": "rasch"},
+        **{
+            "models": [ONE_MODEL],
+            "n_models": 1,
+            "subjects": "models",
+            "n_items": 0,
+            "n_dims": 1,
+            "model_name": "rasch",
+        },
         **{"reliability": {"value": 0.0, "lower": None, "upper": None}, "is_reliable": False, "surely_negative": 0},
         "no_order": "",
     },

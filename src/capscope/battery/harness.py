@@ -48,7 +48,7 @@ class DrawnDocuments(ConfigurableTask):
         documents = self.eval_docs
         if self.drawn[-1] >= len(documents):
             raise ValueError(
-                f"task '{self.config.task}' has {counted(len(documents), 'document')} and the battery asks for number"
+                f"task '{self.config.task}' has {len(documents)} documents and the battery asks for number"
                 f" {self.drawn[-1]}; its data set is another version than the bank's"
             )
         numbers = islice(self.drawn, int(rank), int(limit) if limit else None, int(world_size))

@@ -140,7 +140,7 @@ def evaluate(
     Example: capscope gate evaluate STUDY --size 200 --pairs 40 --seeds 5 --json
     """
     from capscope.data import Study
-    from capscope.decide import GateEvaluationSettings, evaluate_gate
+    from capscope.decide import GateEvaluationSettings, evaluate_gate, share_of
 
     settings = GateEvaluationSettings(
         size=size,
@@ -244,6 +244,8 @@ def margins_of(texts: list[str]) -> tuple[float, tuple[tuple[str, float], ...]]:
     Raises:
         InputError: One of them is no share, or a table lacks a column.
     """
+    from capscope.decide import share_of
+
     whole, single = 0.01, dict[str, float]()
     for text in texts:
         name, sign, share = text.rpartition("=")
@@ -258,25 +260,12 @@ def margins_of(texts: list[str]) -> tuple[float, tuple[tuple[str, float], ...]]:
 
 def _margin_table(path: Path) -> dict[str, float]:
     from capscope.data import checked_columns, read_table
+    from capscope.decide import share_of
 
     remedy = "give margins in columns benchmark and margin"
     table = checked_columns(read_table(path), str(path), names=["benchmark", "margin"], remedy=remedy)
     pairs = zip(table["benchmark"], table["margin"], strict=True)
     return {benchmark: share_of(margin) for benchmark, margin in pairs}
-
-
-def share_of(text: str) -> float:
-    """Read a share: ``1pp`` and ``1%`` are 0.01, as is ``0.01``.
-
-    Raises:
-        InputError: It is no number.
-    """
-    trimmed = text.strip().lower()
-    points = trimmed.endswith(("pp", "%"))
-    try:
-        return float(trimmed.removesuffix("pp").removesuffix("%")) / (100 if points else 1)
-    except ValueError:
-        raise InputError(f"'{text}' is no share of the score; write 1pp, 1% or 0.01") from None
 
 
 def choices(option: str, values: list[str], known: tuple[str, ...]) -> tuple[str, ...]:
@@ -325,7 +314,7 @@ def plan(
 
     Example: capscope plan STUDY --difference 2pp --power 80%
     """
-    from capscope.decide import EvaluationPrices, PlanSettings, plan_evaluation, plan_text
+    from capscope.decide import EvaluationPrices, PlanSettings, plan_evaluation, plan_text, share_of
 
     prices = None
     if usd_answer is not None or usd_item is not None or usd_judgement is not None:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from capscope.cli.gate_command import share_of
 from capscope.cli.options import AsJson, Force, IdleSeed, Seed, StudyFolder
 from capscope.cli.output import emit, table_text
 from capscope.errors import InputError, counted, first_few
@@ -95,7 +94,7 @@ def plan(
     Example: capscope judge plan STUDY --width 6pp --out to_label.csv
     """
     from capscope import files
-    from capscope.decide import judge_scores, label_plan, label_sheet
+    from capscope.decide import judge_scores, label_plan, label_sheet, share_of
 
     sheet = None if draw is None else label_sheet(draw)
     if out is not None:
@@ -150,7 +149,7 @@ def evaluate(
     """
     import pandas as pd
 
-    from capscope.decide import JUDGE_ESTIMATORS, evaluate_judge
+    from capscope.decide import JUDGE_ESTIMATORS, evaluate_judge, share_of
 
     result = evaluate_judge(study, truth, judge=judge, labels=share_of(labels), seeds=seeds, seed=seed).as_dict()
     table = pd.DataFrame(result["estimators"]).T.rename_axis("estimator").reset_index()

@@ -3,6 +3,7 @@ from .gate_evaluation import GateEvaluationSettings as GateEvaluationSettings
 from .gate_evaluation import evaluate_gate as evaluate_gate
 from .gate_settings import BenchmarkMargin as BenchmarkMargin
 from .gate_settings import GateSettings as GateSettings
+from .gate_settings import share_of as share_of
 from .judge_correction import CorrectedScore as CorrectedScore
 from .judge_correction import JudgeScores as JudgeScores
 from .judge_correction import judge_scores as judge_scores

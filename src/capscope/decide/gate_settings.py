@@ -222,3 +222,23 @@ def _carried(grid: np.ndarray, density: np.ndarray, step: float, edge: float) ->
         return new, np.exp(-0.5 * new**2 / step) / np.sqrt(2 * np.pi * step)
     kernel = np.exp(-0.5 * (new[:, None] - grid[None]) ** 2 / step) / np.sqrt(2 * np.pi * step)
     return new, trapezoid(kernel * density, grid, axis=1)
+
+
+def share_of(text: str) -> float:
+    """Read a share: ``1pp`` and ``1%`` are 0.01, as is ``0.01``.
+
+    Args:
+        text: A number, which may end with ``pp`` or ``%``.
+
+    Returns:
+        The share, where 1 is the whole score.
+
+    Raises:
+        InputError: It is no number.
+    """
+    trimmed = text.strip().lower()
+    points = trimmed.endswith(("pp", "%"))
+    try:
+        return float(trimmed.removesuffix("pp").removesuffix("%")) / (100 if points else 1)
+    except ValueError:
+        raise InputError(f"'{text}' is no share of the score; write 1pp, 1% or 0.01") from None

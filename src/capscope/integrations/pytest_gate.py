@@ -12,7 +12,8 @@ from typing import Any, Literal, NoReturn
 import pytest
 
 from capscope.data import Study
-from capscope.decide import GateResult, GateSettings, draw_chances, gate, gate_markdown, gate_text
+from capscope.decide import GateResult, GateSettings, draw_chances, gate, gate_markdown, gate_text, share_of
+from capscope.errors import CapscopeError
 from capscope.files import write_text
 from capscope_pytest import PROPERTY
 
@@ -34,7 +35,7 @@ class GateCheck:
         *,
         baseline: str,
         candidate: str,
-        margin: float = 0.01,
+        margin: float | str = 0.01,
         draw: Path | str | None = None,
         undecided: Undecided | None = None,
         settings: GateSettings | None = None,
@@ -45,7 +46,7 @@ class GateCheck:
             study: Responses of both versions, and of past models as far as there are any; a study or its folder.
             baseline: The version in use.
             candidate: The version that may replace it.
-            margin: Largest acceptable loss of the mean score, a share: 0.01 is one point.
+            margin: Largest acceptable loss of the mean score, a share: 0.01, 1pp or 1% is one point.
             draw: File of `capscope gate plan` that named the candidate's items.
             undecided: What an undecided gate does: `fail`, `skip` or `xfail`; by default `--capscope-undecided`.
             settings: Everything else; its margin counts where it is given.
@@ -53,11 +54,13 @@ class GateCheck:
         Returns:
             The result, where the gate says ship.
 
-        Raises:
-            InputError: The study cannot be read, a model is not in it, or a setting is out of range.
+        The test fails in one line where the study cannot be read, a model is not in it, or a setting is out of range.
         """
-        chosen = settings or GateSettings(margin=margin)
-        result = gate(study, baseline, candidate, chosen, None if draw is None else draw_chances(draw))
+        try:
+            chosen = settings or GateSettings(margin=share_of(str(margin)))
+            result = gate(study, baseline, candidate, chosen, None if draw is None else draw_chances(draw))
+        except CapscopeError as error:
+            pytest.fail(str(error), pytrace=False)
         self.properties.append((PROPERTY, _line(result)))
         if result.verdict != "ship":
             _refuse(result, undecided or self.undecided)

@@ -103,6 +103,12 @@ class PageSource:
         return len(self.fit.posterior.models) > 1
 
     @property
+    def subjects(self) -> str:
+        """What the rows of the fit are called: agents where scaffolds or efforts make several of a model."""
+        design = self.fit.design
+        return "agents" if design is not None and len(design.names("model")) < len(self.fit.models) else "models"
+
+    @property
     def no_order(self) -> str:
         """Why the models of an item response fit cannot be ranked; empty where they can."""
         return self.fit.status.no_order if self.is_irt else ""

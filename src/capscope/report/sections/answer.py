@@ -21,7 +21,7 @@ def build(source: PageSource) -> Record:
     """Gather the facts that lead the page, the strongest model first.
 
     Returns:
-        `models` (name, `score` with bounds or None, `ability` with bounds), `n_models`, `n_items`, `n_dims`,
+        `models` (name, `score` with bounds or None, `ability` with bounds), `n_models`, `subjects`, `n_items`, `n_dims`,
         `model_name`, `reliability` (value and bounds), `no_order` (why models cannot be ranked, or empty), `is_reliable` and `surely_negative` (None for a demand fit).
     """
     posterior, irt = source.fit.posterior, source.is_irt
@@ -30,6 +30,7 @@ def build(source: PageSource) -> Record:
     return {
         "models": models,
         "n_models": len(posterior.models),
+        "subjects": source.subjects,
         "n_items": len(posterior.items),
         "n_dims": source.irt.dims if irt else 1,
         "model_name": source.irt.model_name if irt else "demand",
@@ -86,7 +87,7 @@ TEMPLATE = """
 <p><strong>These items do not distinguish the models.</strong> The reliability of the ability is {{ section.reliability.value | fixed }}: more than half of the differences below is noise. Do not read a ranking from this page; ask more items, or items nearer to the models' level.</p>
 </div>
 {% endif %}
-<p class="lead">{% if section.n_models == 1 %}What score is the model expected to have on{% else %}How able is each of {{ section.n_models | count }} models on{% endif %} {{ section.n_items | count }} items, and how sure can we be?</p>
+<p class="lead">{% if section.n_models == 1 %}What score is the model expected to have on{% else %}How able is each of {{ section.n_models | count }} {{ section.subjects }} on{% endif %} {{ section.n_items | count }} items, and how sure can we be?</p>
 <dl class="facts">
 {% if section.n_models == 1 %}
 <div><dt>Model</dt><dd><strong><bdi>{{ first.model }}</bdi></strong>{% if first.score %}expected score {{ first.score.value | percent(1) }} ({{ first.score.lower | percent(1) }} to {{ first.score.upper | percent(1) }}){% endif %}</dd></div>
