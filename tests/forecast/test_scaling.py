@@ -102,8 +102,8 @@ def test_odd_ladders_are_refused() -> None:
         item_scaling(study, models, settings=ScalingSettings(holdout=7))
     with pytest.raises(InputError, match="give positive numbers"):
         item_scaling(study, models, settings=ScalingSettings(at={"size": "big"}))
-    with pytest.raises(InputError, match="size of model 'm00' is '7B'; write a positive number"):
-        item_scaling(study, models.assign(size="7B", tokens=1, date=None))
+    with pytest.raises(InputError, match="size of model 'm00' is 'seven'; write a positive number"):
+        item_scaling(study, models.assign(size="seven", tokens=1, date=None))
     with pytest.raises(InputError, match="a ladder needs 5"):
         item_scaling(study, models.head(4))
 

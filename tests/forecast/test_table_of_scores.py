@@ -177,3 +177,12 @@ def test_a_constant_benchmark_has_no_correlation_after_its_trend_was_taken_off()
     pairs = forecast_structure(published_scores(table, models)).pairs
     assert len(pairs) == 3
     assert "b1" not in set(pairs["first"]) | set(pairs["second"])
+
+
+def test_sizes_in_words_are_read_and_others_are_named(tmp_path: Path) -> None:
+    models = pd.DataFrame({"model": list("abc"), "size": ["7B", " 350m", "1.5T"], "tokens": ["2T", 2, 3]})
+    table = published_scores(written(tmp_path, LONG), models)
+    np.testing.assert_allclose(table.covariate("size"), [7, 0.35, 1500])
+    assert any("tokens is no positive number for a, and counts as unknown there" in note for note in table.notes)
+    extended = table.with_model("d", {"x": 0.5}, {"size": "70b"})
+    np.testing.assert_allclose(extended.covariate("size"), [7, 0.35, 1500, 70])

@@ -9,8 +9,9 @@ from scipy.stats import norm
 
 from capscope.data import Study
 from capscope.errors import InputError
+from capscope.forecast import unreadable_facts
 from capscope.predict import evaluate, predict
-from capscope.predict.model_facts import ModelFacts, regress_on_facts, unreadable_facts
+from capscope.predict.model_facts import ModelFacts, regress_on_facts
 from predict.simulated_study import simulated_study
 
 FAMILIES = 5
@@ -127,6 +128,6 @@ def test_names_tell_sizes_and_wrong_tables_are_refused(sized: tuple[Study, pd.Da
 
 
 def test_sizes_that_are_no_numbers_are_named() -> None:
-    table = pd.DataFrame({"size": ["7", "7B", "-3", "", None]}, index=list("abcde"))
+    table = pd.DataFrame({"size": ["7", "seven", "-3", "", None]}, index=list("abcde"))
     assert unreadable_facts(table) == ("size is no positive number for b, c, and counts as unknown there",)
     assert unreadable_facts(table[["size"]].head(1)) == ()

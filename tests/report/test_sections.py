@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capscope.data import LevelCounts, Responses, Study
+from capscope.data import Demands, LevelCounts, Responses, Study
 from capscope.fit import IRTSettings, StudyFitSettings, fit_curves, fit_irt, fit_study, save_fit
 from capscope.predict import Predictions
 from capscope.profiles import Audit
 from capscope.report import SECTIONS, ItemPart, PageSettings, PageSource, fit_summary, render
-from capscope.report.plain_values import Record, plain
+from capscope.report.plain_values import Record, level_examples, plain
 from capscope.report.sections.audit import audit_section
 from capscope.report.sections.chances import questions_section
 from capscope.report.sections.versus import ahead
@@ -115,6 +115,13 @@ def demandless() -> PageSource:
     answers = Responses.of(Study.of(responses=pd.DataFrame(frame)))
     fit = fit_irt(answers, IRTSettings(model="rasch"))
     return PageSource(fit=fit, part=ItemPart(predictions=NO_PREDICTION), provenance=PROVENANCE)
+
+
+def test_a_scale_shows_an_item_of_its_highest_level_that_has_a_text():
+    items = pd.DataFrame({"item_id": ["a", "b", "c", "d"], "text": ["A?", "B?", None, "D?"]})
+    levels = Demands(("a", "b", "c", "d"), ("X", "Y"), np.array([[1.0, np.nan], [3, np.nan], [5, 2], [3, np.nan]]))
+    assert level_examples(levels, items) == {"X": "Level 3, for example d: D?"}
+    assert level_examples(levels, None) == {}
 
 
 def test_every_section_has_an_empty_form_here():

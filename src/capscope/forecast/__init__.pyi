@@ -8,6 +8,7 @@ from .facts import COVARIATE_NAMES as COVARIATE_NAMES
 from .facts import LOGARITHMIC as LOGARITHMIC
 from .facts import facts_of as facts_of
 from .facts import models_of_study as models_of_study
+from .facts import unreadable_facts as unreadable_facts
 from .features import fact_blocks as fact_blocks
 from .forecasters import FORECASTERS as FORECASTERS
 from .forecasters import CellForecasts as CellForecasts

@@ -30,6 +30,9 @@ COVARIATE_NAMES = {
 }
 """What the columns of a table of models may be called; `size`, `tokens` and `compute` are used by their logarithms."""
 LOGARITHMIC = ("size", "tokens", "compute")
+WRITTEN_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kmbt])", re.IGNORECASE)
+"""Sizes such as 7B, 350M or 1.5T."""
+BILLIONS = {"k": 1e-6, "m": 1e-3, "b": 1.0, "t": 1e3}
 MONTHS = 12
 QUARTER = re.compile(r"^(?:(?P<year>\d{4})[- ]?[Qq](?P<part>[1-4])|[Qq](?P<first>[1-4])[- ]?(?P<later>\d{4}))$")
 MIDDLE_OF_QUARTER = {"1": "02-15", "2": "05-15", "3": "08-15", "4": "11-15"}
@@ -57,7 +60,47 @@ def model_columns(frame: pd.DataFrame, keys: dict[str, str]) -> pd.DataFrame:
     for column, key in keys.items():
         if key not in best or frame[column].notna().sum() > frame[best[key]].notna().sum():
             best[key] = column
-    return pd.DataFrame({key: frame[column] for key, column in best.items()}, index=frame.index)
+    return pd.DataFrame({key: with_sizes(frame[column], key) for key, column in best.items()}, index=frame.index)
+
+
+def with_sizes(column: pd.Series, name: str) -> pd.Series:
+    """Replace sizes in words, such as 7B, 350M or 1.5T, by billions of parameters; other facts stay as they are.
+
+    Args:
+        column: Values by model.
+        name: The fact; only `size` is read, since tokens and compute have no one unit.
+    """
+    if name != "size" or pd.api.types.is_numeric_dtype(column):
+        return column
+    parts = column.astype("string").str.strip().str.extract(f"^{WRITTEN_SIZE.pattern}$", flags=re.IGNORECASE)
+    billions = pd.to_numeric(parts["number"]) * pd.to_numeric(parts["unit"].str.lower().map(BILLIONS))
+    return column.astype(object).mask(billions.notna(), billions.astype(object))
+
+
+def amounts(column: pd.Series, name: str) -> FloatArray:
+    """Return a fact as numbers, NaN where it is none; sizes in billions, 7B and 350M too.
+
+    Args:
+        column: Values by model.
+        name: The fact.
+    """
+    return pd.to_numeric(with_sizes(column, name), errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+
+
+def unreadable_facts(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return notes on sizes, tokens and compute that are no positive numbers, which count as unknown.
+
+    Args:
+        table: Facts by model.
+    """
+    notes: list[str] = []
+    for name in (column for column in LOGARITHMIC if column in table):
+        number = amounts(table[name], name)
+        given = table[name].notna() & (table[name].astype(str).str.strip() != "")
+        wrong = table.index[given & ~((number > 0) & np.isfinite(number))]
+        if len(wrong):
+            notes.append(f"{name} is no positive number for {first_few(list(wrong))}, and counts as unknown there")
+    return tuple(notes)
 
 
 def named_rows(frame: pd.DataFrame, place: int, where: str) -> tuple[pd.DataFrame, pd.Series]:
@@ -98,7 +141,8 @@ def read_models(
     if not matched.any():
         raise InputError(f"{where}: none of its models has scores; the first is '{table.index[0]}'")
     share = f"{int(matched.sum())} of {len(names)} models have facts: {first_few(table.columns, 8)}"
-    return table.reindex(names), (share,)
+    table = table.reindex(names)
+    return table, (share, *unreadable_facts(table))
 
 
 def facts_of(models: pd.DataFrame | ArrowTable | str | Path) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from capscope.forecast.benchmark_scaling import (
     fit_benchmark,
     too_few,
 )
-from capscope.forecast.facts import LOGARITHMIC, as_years, read_models
+from capscope.forecast.facts import LOGARITHMIC, amounts, as_years, read_models
 from capscope.forecast.item_clusters import rungs_of
 
 SCALES = (("compute",), ("size", "tokens"), ("size",), ("tokens",), ("date",))
@@ -267,7 +267,7 @@ def _scales(table: pd.DataFrame, kind: tuple[str, ...]) -> FloatArray:
             return np.full(len(table), np.nan)
         if name not in LOGARITHMIC:
             return as_years(table[name])
-        values = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float)
+        values = amounts(table[name], name)
         total = total + np.log(np.where(values > 0, values, np.nan))
     return total
 

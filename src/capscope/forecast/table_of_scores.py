@@ -15,11 +15,13 @@ from capscope.errors import InputError, counted, first_few, nearest
 from capscope.forecast.facts import (
     LONG_NAMES,
     LONG_REMEDY,
+    amounts,
     as_years,
     covariate_key,
     model_columns,
     named_rows,
     read_models,
+    unreadable_facts,
 )
 from capscope.forecast.links import LINKS, TableLink, recognised_unit, table_link
 
@@ -93,7 +95,7 @@ class PublishedScores:
         if name not in self.models:
             return None
         column = self.models[name].reindex(self.scores.index)
-        return as_years(column) if name == "date" else pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
+        return as_years(column) if name == "date" else amounts(column, name)
 
     def with_model(self, name: str, scores: dict[str, float], covariates: dict[str, object]) -> "PublishedScores":
         """Return the table with one more model, or with more scores of a model.
@@ -262,6 +264,7 @@ def _from_wide(frame: pd.DataFrame, where: str) -> _Parts:
     wide.index.name = "model"
     model_facts = model_columns(rest[[*covariates]], covariates)
     notes = [f"a wide table of {counted(len(wide), 'model')} and {counted(len(wide.columns), 'benchmark')}"]
+    notes.extend(unreadable_facts(model_facts))
     if covariates or text:
         notes.append(f"columns taken as facts about models: {first_few([*covariates, *text], 8)}")
     model_facts = model_facts.join(rest[text]) if len(text) else model_facts

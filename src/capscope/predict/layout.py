@@ -32,10 +32,11 @@ from capscope.data import (
 )
 from capscope.data.levels import UNNAMED_ANNOTATOR
 from capscope.errors import InputError, first_few, nearest
+from capscope.forecast import unreadable_facts
 from capscope.predict.assessor import Training
 from capscope.predict.features import AUTO, ItemFeatures, features_of
 from capscope.predict.leaks import refuse_answer_keys
-from capscope.predict.model_facts import ModelFacts, read_model_facts, unreadable_facts
+from capscope.predict.model_facts import ModelFacts, read_model_facts
 
 UNNAMED_BENCHMARK = "all"
 """The benchmark of items whose table names none."""

@@ -16,8 +16,8 @@ from scipy.optimize import minimize
 
 from capscope.axes import FloatArray, ModelFloats
 from capscope.data import FROM_NAMES, model_tables
-from capscope.errors import InputError, first_few
-from capscope.forecast import COVARIATE_NAMES, LOGARITHMIC, fact_blocks, facts_of
+from capscope.errors import InputError
+from capscope.forecast import COVARIATE_NAMES, fact_blocks, facts_of
 
 FLAT = 30.0
 """Prior standard deviation of the mean over models."""
@@ -88,18 +88,6 @@ def read_model_facts(
         if len(table.columns) and set(table.index) & set(models):
             return table, ()
     return None
-
-
-def unreadable_facts(table: pd.DataFrame) -> tuple[str, ...]:
-    """Return notes on sizes, tokens and compute that are no positive numbers, which count as unknown."""
-    notes: list[str] = []
-    for name in (column for column in LOGARITHMIC if column in table):
-        number = pd.to_numeric(table[name], errors="coerce")
-        given = table[name].notna() & (table[name].astype(str).str.strip() != "")
-        wrong = table.index[given & ~((number > 0) & np.isfinite(number))]
-        if len(wrong):
-            notes.append(f"{name} is no positive number for {first_few(list(wrong))}, and counts as unknown there")
-    return tuple(notes)
 
 
 @dataclass(frozen=True)

@@ -271,8 +271,8 @@ def item_part(
     predictions = predict(posterior, study, level=level, seed=seed)
     if study.demands is None:
         return ItemPart(predictions=predictions, items=study.items)
-    demands = demand_profile(Demands.of(study, rubrics=dims or None))
-    return ItemPart(predictions=predictions, demands=demands, items=study.items)
+    levels = Demands.of(study, rubrics=dims or None)
+    return ItemPart(predictions=predictions, demands=demand_profile(levels), items=study.items, levels=levels)
 
 
 def _items_study(items: Study | pd.DataFrame | ArrowTable | Path | str, dims: tuple[str, ...]) -> Study:

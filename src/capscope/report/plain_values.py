@@ -12,6 +12,7 @@ import pandas as pd
 
 from capscope import __version__
 from capscope.annotate import RubricSet
+from capscope.data import Demands
 from capscope.errors import InputError, first_few
 from capscope.files import sha256_of
 from capscope.intervals import quantile_bounds
@@ -69,6 +70,27 @@ def benchmark_examples(items: pd.DataFrame | None) -> dict[str, str]:
     for name, ids in known.groupby("benchmark", observed=True)["item_id"]:
         middle[str(name)] = sorted(map(str, ids))[len(ids) // 2]
     return {name: f"For example {item}: {texts[item]}" for name, item in middle.items()}
+
+
+def level_examples(levels: Demands | None, items: pd.DataFrame | None) -> dict[str, str]:
+    """Return an item of the highest level of each dimension with its text, the middle one of those with a text.
+
+    Args:
+        levels: Demand levels of the items; None where there are none.
+        items: Table with columns `item_id` and `text`, as far as there is one.
+    """
+    if levels is None:
+        return {}
+    texts = {item: text for item, text in item_texts(items).items() if text}
+    rows = [row for row, item in enumerate(levels.items) if item in texts]
+    examples: dict[str, str] = {}
+    for dim, level in zip(levels.dims, levels.level.T, strict=True):
+        top = max((level[row] for row in rows if np.isfinite(level[row])), default=None)
+        if top is not None:
+            highest = sorted(levels.items[row] for row in rows if level[row] == top)
+            item = highest[len(highest) // 2]
+            examples[dim] = f"Level {top:.2g}, for example {item}: {texts[item]}"
+    return examples
 
 
 def item_texts(items: pd.DataFrame | None) -> dict[str, str]:

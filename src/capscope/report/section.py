@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 
 from capscope.annotate import RubricSet, known_rubrics
 from capscope.axes import FloatArray
-from capscope.data import Study
+from capscope.data import Demands, Study
 from capscope.errors import InputError, first_few, nearest
 from capscope.fit import (
     CurvePosterior,
@@ -46,6 +46,8 @@ class ItemPart:
     """Demand profile of the set; None where the items have no demand levels."""
     items: pd.DataFrame | None = None
     """Columns `item_id` and `text` (optional)."""
+    levels: Demands | None = None
+    """Demand levels of the items, of which examples are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from capscope.axes import LEVELS
 from capscope.profiles import SENSITIVE_MEAN, SENSITIVE_SD
 from capscope.report.figures import demand_heatmap
-from capscope.report.plain_values import Record, records, scale_names
+from capscope.report.plain_values import Record, level_examples, records, scale_names
 from capscope.report.section import Drawing, PageSource, Section
 
 SENSITIVE = {
@@ -19,7 +19,7 @@ def build(source: PageSource) -> Record:
     """Gather the demand profile of the items.
 
     Returns:
-        `n_items`, `levels` and `scales` (mean, standard deviation, histogram over the levels).
+        `n_items`, `levels` and `scales` (mean, standard deviation, histogram over the levels, and an item of the highest level).
     """
     demands = None if source.part is None else source.part.demands
     if demands is None:
@@ -28,7 +28,11 @@ def build(source: PageSource) -> Record:
         row["dim"]: row | {"histogram": counts}
         for row, counts in zip(records(demands.table), demands.histogram, strict=True)
     }
-    scales = [{**rows[scale["dim"]], "name": scale["name"]} for scale in scale_names(demands.dims, source.rubrics)]
+    examples = {} if source.part is None else level_examples(source.part.levels, source.part.items)
+    scales = [
+        {**rows[scale["dim"]], "name": scale["name"], "example": examples.get(scale["dim"], "")}
+        for scale in scale_names(demands.dims, source.rubrics)
+    ]
     return {"n_items": demands.n_items, "levels": list(LEVELS), "scales": scales}
 
 
@@ -52,11 +56,11 @@ TEMPLATE = """
 <div>
 <div class="scroll" role="region" aria-label="Demand profile" tabindex="0">
 <table class="tight">
-<caption>Demand profile of the question set</caption>
+<caption>Demand profile of the question set; highest in: questions that no other scale demands more of</caption>
 <thead><tr><th scope="col" class="text">Scale</th><th scope="col">Mean</th><th scope="col">s.d.</th><th scope="col">Highest in</th><th scope="col">Sensitive</th></tr></thead>
 <tbody>
 {% for scale in section.scales %}
-<tr><th scope="row">{{ scale.name }}</th><td>{{ scale.mean | fixed }}</td><td>{{ scale.sd | fixed }}</td><td>{{ scale.dominant }}</td><td>{{ "yes" if scale.sensitive else "no" }}</td></tr>
+<tr><th scope="row" class="words">{{ blocks.text_under(scale.name, scale.example) }}</th><td>{{ scale.mean | fixed }}</td><td>{{ scale.sd | fixed }}</td><td>{{ scale.dominant }}</td><td>{{ "yes" if scale.sensitive else "no" }}</td></tr>
 {% endfor %}
 </tbody>
 </table>
