@@ -99,6 +99,34 @@ def test_a_list_of_unfinished_files_moves_nothing_else(tmp_path, moves):
     assert (tmp_path / "loot" / "mine").read_text() == "mine"
 
 
+@pytest.mark.parametrize("moment", range(1, 9))
+def test_no_old_file_stands_beside_a_new_one_when_a_kill_cuts_writing_several(tmp_path, monkeypatch, moment):
+    main, beside = tmp_path / "p.csv", tmp_path / "p-parts.csv"
+    contents = {text: {path: pd.DataFrame({"of": [text]}) for path in (main, beside)} for text in ("old", "new")}
+    files.write_all(contents["old"])
+    calls = []
+
+    def until_killed(real):
+        def call(path, *rest, **options):
+            calls.append(path)
+            if len(calls) >= moment:
+                raise KeyboardInterrupt
+            return real(path, *rest, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("replace", "unlink"):
+            patch.setattr(Path, name, until_killed(getattr(Path, name)))
+        with pytest.raises(KeyboardInterrupt):
+            files.write_all(contents["new"])
+    left = {path.read_text().split()[1] for path in (main, beside) if path.exists()}
+    assert len(left) == 1
+    atomic.finish_replacing(tmp_path)
+    texts = [path.read_text().split()[1] for path in (main, beside)]
+    assert texts in (["old"] * 2, ["new"] * 2)
+
+
 def test_a_study_that_changes_while_it_is_read_is_read_again(tmp_path):
     from capscope.data.study_folder import read_unchanged
 

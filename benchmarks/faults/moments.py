@@ -37,6 +37,12 @@ VERBS = {
         "predict s s --assessor item-mean --out p.parquet",
         "p.parquet",
     ),
+    "predict --explain": (
+        "predict s s --assessor rasch --explain --out o/p.csv --force",
+        "predict s s --assessor rasch --level 0.5 --explain --out o/p.csv",
+        "o",
+    ),
+    "report": ("report g --study s --out r/r.html --card r/c.json --force", "", "r"),
     "fuse": ("fuse s", "", "s"),
     "fuse, CSV": ("fuse c", "", "c"),
     "import": ("import tidy more.csv --out m --force", "import tidy s/responses.parquet --out m", "m"),

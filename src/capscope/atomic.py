@@ -13,7 +13,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def is_scratch(path: Path) -> bool:
 
 
 @contextmanager
-def whole_files(folder: Path) -> Generator[Callable[[Path], Path]]:
+def whole_files(folder: Path, *, clear: bool = False) -> Generator[Callable[[Path], Path]]:
     """Write several files of a folder, all or none: yields a function from a file to the place to write it to.
 
     When all are complete, a journal names them, and they take their places; a kill in between is made good by
@@ -59,6 +59,8 @@ def whole_files(folder: Path) -> Generator[Callable[[Path], Path]]:
 
     Args:
         folder: The folder, which exists.
+        clear: Old files but the first are removed before the new ones take their places. A kill in between then
+            leaves no old file beside a new one, for readers that do not know the journal.
     """
     moves: list[tuple[Path, Path]] = []
 
@@ -88,7 +90,36 @@ def whole_files(folder: Path) -> Generator[Callable[[Path], Path]]:
         raise
     with suppress(OSError):  # from here on the new files count, whatever else fails
         flush(folder)
+    for _, target in moves[1:-1] if clear else ():
+        target.unlink(missing_ok=True)
+    for scratch, target in moves[:-1]:
+        with suppress(FileNotFoundError):  # another process has put it there
+            scratch.replace(target)
     finish_replacing(folder)
+
+
+def write_together(writers: Mapping[Path, Callable[[Path], object]], option: str = "--out") -> None:
+    """Write several files of one folder, all or none: after a kill no old file stands beside a new one.
+
+    Devices and pipes are written to directly, one after the other.
+
+    Args:
+        writers: What writes each file to a place that it is given; the first file is the main one.
+        option: How the user named the files, for messages.
+
+    Raises:
+        OutputError: A file cannot be written; all are then as they were.
+    """
+    first = next(iter(writers))
+    with as_output_error(first, option):
+        if any(path.exists() and not path.is_file() for path in writers):
+            for path, write in writers.items():
+                write(path)
+            return
+        first.parent.mkdir(parents=True, exist_ok=True)
+        with whole_files(first.parent, clear=True) as place:
+            for path, write in writers.items():
+                write(place(path))
 
 
 def finish_replacing(folder: Path) -> None:

@@ -16,7 +16,7 @@ CapscopeError
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from operator import index
-from typing import SupportsIndex
+from typing import ClassVar, SupportsIndex
 
 LONGEST_NAME = 80
 """Characters of a name that an error shows."""
@@ -76,6 +76,12 @@ class Interrupted(CapscopeError):  # noqa: N818 - a stop that was asked for; not
     """The user pressed Ctrl-C; what was done so far is kept as the message says."""
 
     exit_code = 130
+    by: ClassVar[str] = "Ctrl-C"
+    """What stopped the process; the command line sets it to SIGTERM where that was it."""
+
+    def __str__(self) -> str:
+        """Return the message with what stopped the process."""
+        return super().__str__().replace("by Ctrl-C", f"by {self.by}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

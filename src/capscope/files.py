@@ -11,13 +11,14 @@ import shutil
 import stat
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from capscope.atomic import as_output_error, discard, exclusive, flush, lock_file, scratch_beside, swap
+from capscope.atomic import as_output_error, discard, exclusive, flush, lock_file, scratch_beside, swap, write_together
 from capscope.errors import InputError, OutputError, first_few
 
 MANIFEST, TENSORS = "manifest.json", "tensors.safetensors"
@@ -176,8 +177,11 @@ def write_json(path: Path, value: object, *, force: bool = True, indent: int = 2
     Raises:
         ValueError: The value holds NaN or infinity.
     """
-    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
-    return write_text(path, text, force=force, option=option)
+    return write_text(path, _json(value, indent), force=force, option=option)
+
+
+def _json(value: object, indent: int = 2) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_table(path: Path, frame: pd.DataFrame, *, force: bool = True, option: str = "--out") -> Path:
@@ -192,12 +196,26 @@ def write_table(path: Path, frame: pd.DataFrame, *, force: bool = True, option: 
     Raises:
         OutputError: See `whole_file`; or the ending is of another kind.
     """
+    writer = _writer_of(path, frame)
+    with whole_file(path, force=force, option=option) as scratch:
+        writer(scratch)
+    return path
+
+
+def write_all(contents: Mapping[Path, pd.DataFrame | dict[str, Any]], option: str = "--out") -> None:
+    """Write tables and plain values to files of one folder, all or none; see `capscope.atomic.write_together`."""
+    writers = {path: _writer_of(path, content) for path, content in contents.items()}
+    with locked(next(iter(writers)).parent):
+        write_together(writers, option)
+
+
+def _writer_of(path: Path, content: pd.DataFrame | dict[str, Any]) -> Callable[[Path], object]:
+    if isinstance(content, dict):
+        return partial(Path.write_text, data=_json(content), encoding="utf-8")
     writer = TABLE_WRITERS.get(path.suffix.lower())
     if writer is None:
         raise OutputError(f"{path}: cannot write '{path.suffix}' tables; use one of {', '.join(TABLE_WRITERS)}")
-    with whole_file(path, force=force, option=option) as scratch:
-        writer(frame, scratch)
-    return path
+    return partial(writer, content)
 
 
 def _to_records(frame: pd.DataFrame, path: Path) -> None:

@@ -23,6 +23,7 @@ from capscope.annotate.planning import Shard
 from capscope.data import Study
 from capscope.endpoint import ChatReply, Ledger, merge_ledgers
 from capscope.errors import InputError, OutputError
+from read_only import read_only
 
 
 def put(path: Path, key: str, text: str, usd: float, problem: str = "") -> None:
@@ -101,6 +102,20 @@ def test_a_merge_without_room_names_its_output_and_leaves_nothing(tmp_path, room
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
     assert [name for name in os.listdir(tmp_path) if not name.startswith("one.sqlite")] == []
+
+
+def test_ledgers_in_a_read_only_folder_are_merged_and_stay_as_they_are(tmp_path):
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    put(folder / "one.sqlite", "a", "x", 1.0)
+    (folder / "text").write_text("no database")
+    before = (folder / "one.sqlite").read_bytes()
+    with read_only(folder):
+        merged = merge_ledgers([folder / "one.sqlite"], tmp_path / "out.sqlite")
+        with pytest.raises(InputError, match=r"kept/text: not a ledger"):
+            merge_ledgers([folder / "text"], tmp_path / "other.sqlite")
+    assert (merged.replies, merged.usd) == (1, 1.0)
+    assert (folder / "one.sqlite").read_bytes() == before
 
 
 def test_ledgers_in_use_missing_or_foreign_are_refused(tmp_path):

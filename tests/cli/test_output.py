@@ -117,12 +117,13 @@ def test_a_lack_of_memory_is_one_line(study):
     assert re.fullmatch(r"error: memory is used up \(.*\); give more of it, .*\n", ended.stderr)
 
 
-def test_ctrl_c_while_the_command_starts_is_one_line():
+@pytest.mark.parametrize(("name", "code", "by"), [("SIGINT", 130, "Ctrl-C"), ("SIGTERM", 143, "SIGTERM")])
+def test_a_stop_while_the_command_starts_is_one_line(name, code, by):
     program = (
         "import os, signal, sys\n"
         "class Stop:\n"
         "    def find_spec(self, name, *_):\n"
-        "        if name == 'capscope.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+        f"        if name == 'capscope.cli': os.kill(os.getpid(), signal.{name})\n"
         "sys.meta_path.insert(0, Stop())\n"
         "from capscope.__main__ import main\n"
         "main()"
@@ -134,7 +135,22 @@ def test_ctrl_c_while_the_command_starts_is_one_line():
         env=ENVIRONMENT,
         preexec_fn=heed_interrupts,  # noqa: PLW1509 - nothing else runs in this process
     )
-    assert (ended.returncode, ended.stderr) == (130, "error: stopped by Ctrl-C\n")
+    assert (ended.returncode, ended.stderr) == (code, f"error: stopped by {by}\n")
+
+
+def test_sigterm_in_a_verb_says_what_is_kept_also_where_ctrl_c_is_ignored(study):
+    program = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "import capscope.data\n"
+        "from capscope.__main__ import main\n"
+        "capscope.data.Study.load = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"sys.argv = ['capscope', 'check', {str(study)!r}]\n"
+        "main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=ENVIRONMENT)
+    assert ended.returncode == 143
+    assert re.fullmatch(r"error: stopped by SIGTERM; every output is whole, .*\n", ended.stderr)
 
 
 def test_what_an_interruption_keeps_is_said(tmp_path, capsys):

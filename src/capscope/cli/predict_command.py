@@ -96,7 +96,7 @@ def predict(
 
     Example: capscope predict STUDY NEW --out chances.csv --residuals oof.parquet --labels labels.csv --defer-below 0.8
     """
-    from capscope.files import write_table
+    from capscope.files import write_all
     from capscope.predict import predict as predict_chances
     from capscope.predict import refuse_prediction_file
 
@@ -123,9 +123,7 @@ def predict(
         seed=seed,
         on_start=write_error,
     )
-    write_table(out, predictions.table)
-    if predictions.parts is not None:
-        write_table(beside, predictions.parts)
+    write_all({out: predictions.table} | ({} if predictions.parts is None else {beside: predictions.parts}))
     emit(_result(predictions, out, beside), as_json, _text(predictions, out, beside))
 
 

@@ -1,8 +1,11 @@
 """Merging of ledgers: every reply and every cost is counted once."""
 
+import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -71,14 +74,17 @@ def merge_ledgers(paths: Sequence[Path | str], out: Path | str, *, force: bool =
     if target.resolve() in sources:
         raise OutputError(f"{target}: one of the ledgers to be merged; name another --out")
     refuse_file(target, force=force)
-    for path in sources:
-        _refuse(path)
-    _retire(target.resolve())
     doubled = 0
-    with whole_file(target, force=force) as scratch, _named(target, scratch):
+    with ExitStack() as stack:
+        places = [stack.enter_context(_writable(path)) for path in sources]
+        for path, place in zip(sources, places, strict=True):
+            _refuse(path, place)
+        _retire(target.resolve())
+        scratch = stack.enter_context(whole_file(target, force=force))
+        stack.enter_context(_named(target, scratch))
         with Ledger(scratch) as merged:
-            for path in sources:
-                merged.execute("ATTACH DATABASE ? AS source", str(path))
+            for place in places:
+                merged.execute("ATTACH DATABASE ? AS source", str(place))
                 with merged.transaction():
                     doubled += _add(merged)
                 merged.execute("DETACH DATABASE source")
@@ -104,20 +110,53 @@ def _named(target: Path, scratch: Path) -> Generator[None]:
         _remove_logs(scratch)
 
 
+@contextmanager
+def _named_as(path: Path, place: Path) -> Generator[None]:
+    """Name the ledger where an error names its copy."""
+    try:
+        yield
+    except (InputError, OutputError) as error:
+        raise type(error)(str(error).replace(str(place), str(path))) from error
+
+
 def _remove_logs(path: Path) -> None:
     for ending in ("-wal", "-shm", "-journal"):
         path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
 
 
-def _refuse(path: Path) -> None:
-    """Refuse a ledger that cannot be merged.
-
-    Raises:
-        InputError: The file is missing, in use, or has an open batch.
-    """
+@contextmanager
+def _writable(path: Path) -> Generator[Path]:
+    """Yield the ledger, or a copy of it where it or its folder is read-only: SQLite writes beside what it reads."""
     if not path.is_file():
         raise InputError(f"{path}: there is no such ledger")
-    with Ledger(path) as ledger:
+    as_now = os.access in os.supports_effective_ids
+    if not os.access(path, os.R_OK, effective_ids=as_now):
+        raise InputError(f"{path}: cannot be read (Permission denied); make it readable and run again")
+    if all(os.access(needed, os.W_OK, effective_ids=as_now) for needed in (path, path.parent)):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="capscope-") as folder:
+        copy = Path(folder) / "ledger.sqlite"
+        try:
+            shutil.copyfile(path, copy)
+            with suppress(FileNotFoundError):
+                shutil.copyfile(f"{path}-wal", f"{copy}-wal")
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be copied ({error.strerror}); make room or set TMPDIR") from error
+        yield copy
+
+
+def _refuse(path: Path, place: Path) -> None:
+    """Refuse a ledger that cannot be merged.
+
+    Args:
+        path: The ledger.
+        place: Where it can be opened.
+
+    Raises:
+        InputError: The file is no ledger, in use, or has an open batch.
+    """
+    with _named_as(path, place), Ledger(place) as ledger:
         _refuse_running(path, ledger)
         if ledger.execute("SELECT 1 FROM calls WHERE state = 'batched' LIMIT 1"):
             raise InputError(f"{path}: a batch is open; run annotate with --batch collect, then merge")

@@ -20,7 +20,7 @@ from capscope.battery.banks.sources import load_bank
 from capscope.data import ArrowTable, Study
 from capscope.display import ArrowTables, html_table
 from capscope.errors import BudgetReached, EndpointError, InputError, OutputError, counted
-from capscope.files import refuse_unwritable, write_json, write_table
+from capscope.files import refuse_unwritable, write_all
 from capscope.intervals import normal_quantile
 
 SUITE = "all"
@@ -121,9 +121,8 @@ class BatteryRun(ArrowTables):
             OutputError: A file cannot be written.
         """
         folder = Path(folder)
-        write_table(folder / "steps.csv", self.steps)
-        write_table(folder / "responses.csv", self.answers())
-        write_json(folder / "result.json", self.as_dict())
+        steps, responses, result = folder / "steps.csv", folder / "responses.csv", folder / "result.json"
+        write_all({steps: self.steps, responses: self.answers(), result: self.as_dict()})
         return folder
 
     def answers(self) -> pd.DataFrame:

@@ -56,11 +56,11 @@ TEMPLATE = """
 <div>
 <div class="scroll" role="region" aria-label="Demand profile" tabindex="0">
 <table class="tight">
-<caption>Demand profile of the question set</caption>
+<caption>Demand profile of the question set; highest in: questions that no other scale demands more of</caption>
 <thead><tr><th scope="col" class="text">Scale</th><th scope="col">Mean</th><th scope="col">s.d.</th><th scope="col">Highest in</th><th scope="col">Sensitive</th></tr></thead>
 <tbody>
 {% for scale in section.scales %}
-<tr><th scope="row">{{ blocks.text_under(scale.name, scale.example) }}</th><td>{{ scale.mean | fixed }}</td><td>{{ scale.sd | fixed }}</td><td>{{ scale.dominant }}</td><td>{{ "yes" if scale.sensitive else "no" }}</td></tr>
+<tr><th scope="row" class="words">{{ blocks.text_under(scale.name, scale.example) }}</th><td>{{ scale.mean | fixed }}</td><td>{{ scale.sd | fixed }}</td><td>{{ scale.dominant }}</td><td>{{ "yes" if scale.sensitive else "no" }}</td></tr>
 {% endfor %}
 </tbody>
 </table>
