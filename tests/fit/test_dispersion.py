@@ -8,8 +8,20 @@ from scipy.special import expit
 from simulated import truth_signed, world_2pl
 
 from capscope.data import Responses
-from capscope.fit import IRTSettings, calibrate_items, fit_irt, load_fit, save_fit, score_models
+from capscope.fit import (
+    IRTSettings,
+    ability_scores,
+    calibrate_items,
+    fit_irt,
+    group_difference,
+    load_fit,
+    mean_squares,
+    save_fit,
+    score_models,
+)
 from capscope.fit.cells.response_summary import MOST_TRIALS, summarise, trial_weight
+from capscope.fit.engines.mml_extras import INDEPENDENT
+from capscope.fit.engines.mml_extras import fit_answers as fit_mml
 from capscope.fit.engines.variational.problem import ItemCovariates
 from capscope.fit.engines.variational.repeats import trial_correlation
 from capscope.fit.links import effective_trials
@@ -118,3 +130,38 @@ def test_correlated_trials_count_as_kish_says():
         trial_correlation(repeated(0.0).rows(np.arange(299)), summarise(repeated(0.0)), IRTSettings(), ItemCovariates())
         == 0
     )
+
+
+@pytest.mark.slow
+def test_with_alike_trials_abilities_and_fit_statistics_keep_their_errors():
+    errors: list[np.ndarray] = []
+    for seed in (2, 3):  # the correlation is learnt in both
+        rng = np.random.default_rng(seed)
+        ability = rng.standard_normal(30)
+        logit = ability[:, None] + rng.standard_normal(60) + rng.standard_normal((30, 60))
+        model, item = np.nonzero(np.ones_like(logit))
+        score = rng.binomial(5, expit(logit))[model, item] / 5
+        names = tuple(f"m{i:03d}" for i in range(30)), tuple(f"i{i:03d}" for i in range(60))
+        data = Responses(*names, model, item, score, np.full(len(score), 5.0))
+        fit = fit_irt(data, IRTSettings(model="rasch", form="signed")).posterior
+        for mean, sd in (
+            (fit.ability_mean[:, 0], fit.ability_sd[:, 0]),
+            ((scores := ability_scores(fit, data)).eap[:, 0], scores.eap_sd[:, 0]),
+        ):
+            errors.append((mean - np.polyval(np.polyfit(ability, mean, 1), ability)) / sd)
+    assert 0.85 < np.std(errors[::2]) < 1.15
+    assert 0.85 < np.std(errors[1::2]) < 1.15
+    independent = replace(fit, trial_correlation=0.0)
+    groups = {name: "ab"[place % 2] for place, name in enumerate(data.models)}
+    shifts = [group_difference(each, data, groups, "a").table["z"].std() for each in (fit, independent)]
+    squares = [mean_squares(each, data)[1].infit.mean() for each in (fit, independent)]
+    assert fit.trial_correlation > 0
+    assert shifts[0] < 1.15 < shifts[1]
+    assert 0.75 < squares[0] < 1.15 < 1.3 < squares[1]
+
+
+def test_mml_says_that_it_counts_repeated_answers_as_independent():
+    data = repeated(0.5)
+    assert INDEPENDENT in fit_mml(data, IRTSettings(model="rasch")).status.advice
+    once = replace(data, score=np.round(data.score), n_trials=np.ones(len(data.score)))
+    assert INDEPENDENT not in fit_mml(once, IRTSettings(model="rasch")).status.advice

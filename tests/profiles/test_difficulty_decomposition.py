@@ -1,5 +1,7 @@
 """What explains difficulty: exact laws of the shares, recovery and coverage in worlds with known truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,7 @@ from capscope.profiles import (
     separation,
 )
 from capscope.profiles.benchmark.difficulty_decomposition import entry_orders, order_shares
+from capscope.profiles.benchmark.report import explanation_text
 from capscope.profiles.item_groups import clusters_of
 from profiles.worlds import DIMS, demand_world, study_of
 
@@ -143,6 +146,24 @@ def test_a_dimension_on_which_models_differ_is_found_and_covered() -> None:
         assert first["spread"] == pytest.approx(spread, rel=0.15)
         hits.append(first["lower"] <= spread <= first["upper"])
     assert sum(hits) >= 4
+
+
+def test_no_spread_where_a_level_hardly_varies(explained) -> None:
+    rng = np.random.default_rng(0)
+    task = np.arange(300) % 30
+    level = np.clip(np.round(rng.uniform(1, 4, (30, 4))[task] + rng.standard_normal((300, 4))), 0, 5)
+    level[:, 2] = 3.0 + 0.01 * rng.standard_normal(300)
+    level[:, 3] = 0.0
+    level[:5, 3] = 4.0
+    logit = rng.standard_normal((10, 1)) - rng.standard_normal(300)
+    table = separated(study_of((rng.random(logit.shape) < 1 / (1 + np.exp(-logit))) * 1.0, task, level)).table
+    rows = table.set_index("dim")
+    assert rows.loc[["C", "D"], ["spread", "lower", "upper"]].isna().all(axis=None)
+    assert rows.loc[["A", "B"], ["spread", "lower", "upper"]].notna().all(axis=None)
+    assert not rows.loc[["C", "D"], "best"].any()
+    responses = replace(explained.responses, separation=replace(explained.responses.separation, table=table))
+    text = explanation_text(replace(explained, responses=responses))
+    assert "the level hardly varies between these items" in text
 
 
 def test_without_answers_the_demands_are_explained_and_a_note_says_why() -> None:

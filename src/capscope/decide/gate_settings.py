@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.integrate import trapezoid
-from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr, ndtri
 
 from capscope.decide.difference import Difference, PairedDifferences
@@ -198,6 +196,8 @@ def look_quantiles(fractions: Sequence[float], alpha: float = 0.05) -> list[floa
 def _bound(crossing: Callable[[float], float], increment: float) -> float:
     if crossing(WIDEST) >= increment:
         return WIDEST
+    from scipy.optimize import brentq
+
     return float(brentq(lambda bound: crossing(bound) - increment, 0.0, WIDEST, xtol=1e-8))
 
 
@@ -210,7 +210,7 @@ def _crossing(grid: np.ndarray, density: np.ndarray, step: float, scale: float) 
             return float(2 * ndtr(-edge / np.sqrt(step)))
         above = np.exp(log_ndtr((grid - edge) / np.sqrt(step)))
         below = np.exp(log_ndtr((-edge - grid) / np.sqrt(step)))
-        return float(trapezoid(density * (above + below), grid))
+        return float(np.trapezoid(density * (above + below), grid))
 
     return chance
 
@@ -221,7 +221,7 @@ def _carried(grid: np.ndarray, density: np.ndarray, step: float, edge: float) ->
     if not len(grid):
         return new, np.exp(-0.5 * new**2 / step) / np.sqrt(2 * np.pi * step)
     kernel = np.exp(-0.5 * (new[:, None] - grid[None]) ** 2 / step) / np.sqrt(2 * np.pi * step)
-    return new, trapezoid(kernel * density, grid, axis=1)
+    return new, np.trapezoid(kernel * density, grid, axis=1)
 
 
 def share_of(text: str) -> float:

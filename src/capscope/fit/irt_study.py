@@ -55,7 +55,9 @@ def _shuffled_control(
 ) -> tuple[str, ...]:
     """Reliability of the same answers after a random permutation of each item's answers over its models, as advice.
 
-    It is asked where a fit's reliability is low, and where a second fit is cheap.
+    It is asked where a fit's reliability is low, and where a second fit is cheap. Without any abilities it is about 0.3
+    with 30 items and 50 models (0.1 to 0.5 from data set to data set), not 0: slopes are positive by their prior, so a
+    share of each model's chance successes counts as ability. A reliability near the control's value is that of noise.
     """
     posterior = outcome.posterior
     if not low_reliability(posterior) or len(responses.score) > CHEAP or settings.engine_name not in QUICK:

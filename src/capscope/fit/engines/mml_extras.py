@@ -26,6 +26,10 @@ from capscope.fit.irt.score_models.score_model import ExtraPrior, ScoreModel
 from capscope.fit.irt.settings import IRTSettings
 from capscope.fit.outcome import Outcome, Status
 
+INDEPENDENT = (
+    "mml counts repeated answers to an item as independent, which makes standard errors too small where they are alike;"
+    " the default engine estimates how alike they are"
+)
 MODE_STEPS = 25
 """Most Newton steps to a person's mode."""
 
@@ -335,5 +339,7 @@ def fit_answers(responses: Responses, settings: IRTSettings, floor: RowFloats | 
         marginal = fit_marginal_extras(responses, score_model, flat=settings.response != "auto", rasch=rasch)
     else:
         marginal = fit_marginal(responses, rasch=rasch)
-    posterior = marginal.posterior.as_irt(settings.model)
-    return Outcome(posterior, advise(marginal.status, posterior, responses, summarise(responses)), marginal.history)
+    posterior, summary = marginal.posterior.as_irt(settings.model), summarise(responses)
+    status = advise(marginal.status, posterior, responses, summary)
+    status = status if summary.one_trial else status.with_advice(INDEPENDENT)
+    return Outcome(posterior, status, marginal.history)

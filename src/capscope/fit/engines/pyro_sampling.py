@@ -31,6 +31,7 @@ from capscope.fit.engines.variational.fitting import fit_variational
 from capscope.fit.irt.moments import irt_parameters
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.settings import IRTSettings
+from capscope.fit.links import effective_trials
 from capscope.fit.outcome import Outcome, Status
 from capscope.fit.posterior import ParameterDraws
 from capscope.fit.tensor_links import log_likelihood_of
@@ -209,7 +210,8 @@ def _program(responses: Responses, start: IRTPosterior) -> Callable[[], None]:
     """The model: standard normal abilities, items around the population's mean, non-centred."""
     rows = tuple(torch.from_numpy(index.astype(np.int64)) for index in (responses.model_index, responses.item_index))
     score = torch.from_numpy(np.require(responses.score, float, "W"))
-    trials = torch.from_numpy(responses.n_trials * start.trial_weight)
+    counted = effective_trials(responses.n_trials, start.trial_correlation)
+    trials = torch.from_numpy(counted * start.trial_weight)
     ceilings = np.ones_like(start.floor) if start.extras is None else start.extras.ceiling
     floor, ceiling = torch.from_numpy(start.floor)[rows[1]], torch.from_numpy(ceilings)[rows[1]]
     shape = (len(start.models), start.dims), start.item_mean.shape

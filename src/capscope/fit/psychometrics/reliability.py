@@ -1,6 +1,6 @@
 """Precision of a scale: information, reliability, and ability scores with their standard errors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -13,7 +13,13 @@ from capscope.data import Responses
 from capscope.errors import FitError
 from capscope.fit.irt.moments import gaussian_draws
 from capscope.fit.irt.posterior import IRTPosterior
-from capscope.fit.links import PROBIT_SCALE, item_information, score_and_information, success_probability
+from capscope.fit.links import (
+    PROBIT_SCALE,
+    effective_trials,
+    item_information,
+    score_and_information,
+    success_probability,
+)
 
 NODES = (41, 15, 9, 7)
 """Nodes along each of one, two, three or four abilities."""
@@ -158,6 +164,8 @@ def ability_scores(posterior: IRTPosterior, responses: Responses) -> AbilityScor
     if posterior.dims > len(NODES):
         raise FitError(f"ability_scores: quadrature takes at most {len(NODES)} abilities; use score_models")
     items = posterior.take_items(posterior.item_index(responses.items))
+    trials = effective_trials(responses.n_trials, posterior.trial_correlation)
+    responses = replace(responses, n_trials=trials)
     order = np.argsort(responses.model_index, kind="stable")
     bounds = np.searchsorted(responses.model_index[order], np.arange(len(responses.models) + 1))
     shape = (len(responses.models), posterior.dims)

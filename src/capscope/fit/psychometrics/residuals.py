@@ -14,6 +14,7 @@ from capscope.errors import FitError
 from capscope.fit.cells.answers import PartOfAnswers, as_rows
 from capscope.fit.irt.posterior import IRTPosterior
 from capscope.fit.irt.simulation import replicated
+from capscope.fit.links import effective_trials
 
 MOST_PAIRED_ITEMS = 2000
 """Most items whose pairs are tested by Q3; of more items, evenly spaced ones are taken."""
@@ -62,7 +63,8 @@ def mean_squares(posterior: IRTPosterior, responses: Responses) -> tuple[MeanSqu
         Mean squares of the models, and those of the items; 1 is expected.
     """
     chance = posterior.probability(responses.model_index, responses.item_index)
-    variance = posterior.score_variance(responses.model_index, responses.item_index) / responses.n_trials
+    trials = effective_trials(responses.n_trials, posterior.trial_correlation)
+    variance = posterior.score_variance(responses.model_index, responses.item_index) / trials
     squared = (responses.score - chance) ** 2
     by_model = _mean_squares(posterior.models, responses.model_index, squared, variance)
     return by_model, _mean_squares(posterior.items, responses.item_index, squared, variance)
@@ -119,7 +121,8 @@ def _canonical_order(responses: Responses) -> np.ndarray:
 
 def _residual_correlations(posterior: IRTPosterior, responses: Responses) -> Float[np.ndarray, "item item"]:
     """Upper triangle of the correlations of standardised residuals over the models that answered both items."""
-    model, item, trials = responses.model_index, responses.item_index, responses.n_trials
+    model, item = responses.model_index, responses.item_index
+    trials = effective_trials(responses.n_trials, posterior.trial_correlation)
     chance = posterior.probability(model, item)
     shape = (len(posterior.models), len(posterior.items))
     cell, size = model * shape[1] + item, shape[0] * shape[1]
@@ -189,11 +192,12 @@ def _shifts(posterior: IRTPosterior, responses: Responses, inside: np.ndarray) -
     """Intercepts of both groups by Newton steps on fixed slopes and abilities, and the difference's standard error."""
     n_items = len(posterior.items)
     offset, _ = posterior.logit_moments(responses.model_index, responses.item_index)
+    counted = effective_trials(responses.n_trials, posterior.trial_correlation)
     member = inside[responses.model_index]
     values: list[FloatArray] = []
     variances: list[FloatArray] = []
     for rows in (np.flatnonzero(member), np.flatnonzero(~member)):
-        item, trials, score = responses.item_index[rows], responses.n_trials[rows], responses.score[rows]
+        item, trials, score = responses.item_index[rows], counted[rows], responses.score[rows]
         shift, information = np.zeros(n_items), np.ones(n_items)
         for _ in range(NEWTON_STEPS):
             p = expit(offset[rows] + shift[item])

@@ -21,6 +21,8 @@ DRAWS = 300
 NEWTON_STEPS = 3
 LEAST_INFORMATION = 0.1
 """Share of the data's information about a slope that a draw of tasks must hold."""
+LEAST_LEVEL_SD, FEWEST_CARRYING = 0.1, 10
+"""Standard deviation of a level, and items that carry its variance, below which a level is nearly constant."""
 
 ClusterModel = Float[np.ndarray, "cluster model"]
 
@@ -89,8 +91,8 @@ class Separation(ArrowTables):
 
     table: pd.DataFrame
     """Columns dim, spread, lower, upper, best, worst. Spread is the standard deviation over models of what one
-    standard deviation of the level adds to a model's log-odds, at equal general ability; best and worst are blank
-    where the data distinguish no models."""
+    standard deviation of the level adds to a model's log-odds, at equal general ability, and NaN where the level hardly
+    varies between the items; best and worst are blank where the data distinguish no models."""
     general: float
     """The same for the general ability: its standard deviation over models in log-odds."""
     reliability: float
@@ -168,7 +170,9 @@ def separation(
     point = np.array([interval.point for interval in intervals])
     shrunk = np.nan_to_num(slope * (np.maximum(point, 0) / (np.maximum(point, 0) + error + 1e-12)))
     roots = np.sqrt(np.maximum([[i.point, i.lower, i.upper] for i in intervals], 0))
-    apart = np.abs(shrunk).max(axis=0) > 0
+    varies = ~_nearly_constant(centred)
+    roots = np.where(varies[:, None], roots, np.nan)
+    apart = (np.abs(shrunk).max(axis=0) > 0) & varies
     table = pd.DataFrame(
         {
             "dim": dims,
@@ -184,6 +188,14 @@ def separation(
     uncertain = float(posterior.ability_cov[:, 0, 0].mean())
     slope_all = float(posterior.item_mean[:, 0].mean())
     return Separation(table, slope_all * np.sqrt(signal), signal / (signal + uncertain))
+
+
+def _nearly_constant(centred: FloatArray) -> np.ndarray:
+    """Dimensions whose levels, less their mean, hardly vary: what models do there is that of a handful of items."""
+    square = centred**2
+    # the number of items that carry the level's variance, such as k where k of many items have another level
+    carrying = square.sum(axis=0) ** 2 / np.maximum((square**2).sum(axis=0), 1e-300)
+    return (np.sqrt(square.mean(axis=0)) < LEAST_LEVEL_SD) | (carrying < FEWEST_CARRYING)
 
 
 def _names(posterior: IRTPosterior, index: np.ndarray, apart: np.ndarray) -> list[str]:

@@ -289,10 +289,20 @@ def _response_lines(responses: ResponseExplanation) -> list[str]:
         f"Left unexplained by all of these on new items of these tasks: {_share(responses.held_out.unexplained)}.",
         f"\nModels differ by {responses.separation.general:.2f} log-odds (s.d.) in general ability, reliability"
         f" {responses.separation.reliability:.3f}; beyond it, by dimension:",
-        table_lines(named_dims(responses.separation.table)),
+        *_separation_lines(responses.separation.table),
+    ]
+
+
+def _separation_lines(table: pd.DataFrame) -> list[str]:
+    constant = table["spread"].isna()
+    lines = [
+        table_lines(named_dims(table[~constant])),
         "spread: by how much models differ (s.d. of log-odds) on items of this demand beyond their general ability;",
         "an interval that starts at 0 may be no difference at all.",
     ]
+    names = spelled(table.loc[constant, "dim"].tolist())
+    unknown = [f"No spread for {names}: the level hardly varies between these items."] if names else []
+    return [*(lines if not constant.all() else []), *unknown]
 
 
 def _dimensions(effective: Interval, count: int) -> str:
