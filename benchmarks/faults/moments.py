@@ -42,7 +42,7 @@ VERBS = {
         "predict s s --assessor rasch --level 0.5 --explain --out o/p.csv",
         "o",
     ),
-    "report": ("report g --study s --out r/r.html --card r/c.json --force", "", "r"),
+    "report --card": ("report f --study s --card c.json --force", "fit s --device cpu --model 2pl --out f", "c.json"),
     "fuse": ("fuse s", "", "s"),
     "fuse, CSV": ("fuse c", "", "c"),
     "import": ("import tidy more.csv --out m --force", "import tidy s/responses.parquet --out m", "m"),
@@ -53,7 +53,7 @@ VERBS = {
     "explain": ("explain s --audit --out x.csv --force", "", "x.csv"),
     "evaluate": ("evaluate s --split id --folds 2 --assessor mean --write w.csv --force", "", "w.csv"),
 }  # fmt: skip
-"""The command that is stopped, one that makes an older output, and the output."""
+"""The command that is stopped, one that makes an older output or what the command needs, and the output."""
 
 
 @dataclass(frozen=True)
