@@ -136,8 +136,8 @@ def test_scaffolds_that_always_agree_differ_by_nothing_with_an_interval() -> Non
 
 def test_a_low_reliability_stands_beside_that_of_shuffled_answers() -> None:
     rng = np.random.default_rng(0)
-    chance = 1 / (1 + np.exp(-np.linspace(-0.4, 0.4, 12)))[:, None]
-    right = pd.DataFrame((rng.random((12, 40)) < chance) * 1.0).rename(index="m{}".format, columns="q{}".format)
+    chance = 1 / (1 + np.exp(-np.linspace(-0.6, 0.6, 40)))[:, None]
+    right = pd.DataFrame((rng.random((40, 20)) < chance) * 1.0).rename(index="m{}".format, columns="q{}".format)
     found = fit(right, "rasch")
     first, *_, last = found.status.advice
     known = re.search(r"reliability (0\.\d+)", first)

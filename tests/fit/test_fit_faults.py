@@ -229,11 +229,22 @@ def test_a_gain_within_its_error_is_no_better() -> None:
 
 @pytest.mark.slow
 def test_the_reliability_of_shuffled_answers_is_low_where_there_are_no_abilities() -> None:
-    rng = np.random.default_rng(
-        0
-    )  # the seed of the fit, too: the control must not reuse the numbers that drew the answers
+    rng = np.random.default_rng(0)  # the seed of the fit, too: the control must not reuse what drew the answers
     alike = responses((rng.random((50, 30)) < expit(rng.normal(size=30))).astype(float))
     items = Study.of(pd.DataFrame({"item_id": alike.items}))
     advice = fit_irt_study(items, alike, StudyFitSettings(model="rasch")).status.advice
     (line,) = [line for line in advice if line.startswith("the same answers assigned to the models at random")]
     assert float(line.split()[-1]) < 0.4
+
+
+@pytest.mark.slow
+def test_slopes_without_a_prior_find_an_ability_in_noise_and_the_first_advice_says_so() -> None:
+    def advice(spread: float) -> tuple[str, ...]:
+        rng = np.random.default_rng(100)
+        chance = expit(spread * rng.normal(size=(50, 1)) + 0.6 * rng.normal(size=30))
+        answers = responses((rng.random(chance.shape) < chance).astype(float))
+        items = Study.of(pd.DataFrame({"item_id": answers.items}))
+        return fit_irt_study(items, answers, StudyFitSettings(model="2pl", engine="mml")).status.advice
+
+    assert advice(0.0)[0].startswith("these items may not distinguish the models at all: reliability is 0.")
+    assert not any("may not distinguish" in line for line in advice(1.0))

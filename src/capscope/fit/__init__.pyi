@@ -77,6 +77,7 @@ from .outcome import NothingHeldOutError as NothingHeldOutError
 from .outcome import Outcome as Outcome
 from .outcome import Status as Status
 from .outcome import single_threaded_blas as single_threaded_blas
+from .posterior import LEAST_RELIABILITY as LEAST_RELIABILITY
 from .posterior import Posterior as Posterior
 from .posterior import contribution_table as contribution_table
 from .posterior import joined_contributions as joined_contributions

@@ -16,7 +16,7 @@ ParameterDraws = Mapping[str, tuple[FloatArray, tuple[str, ...]]]
 """Draws by parameter, the draw axis first, each with the names of its other axes."""
 
 LEAST_RELIABILITY = 0.5
-"""Below this, differences between models are more error than ability."""
+"""Below this, more than half of the variance of the estimated abilities is error."""
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ import pandas as pd
 from capscope.axes import Float, FloatArray, ModelDim
 from capscope.data import Demands, Study
 from capscope.errors import InputError
-from capscope.fit import CurvePosterior, DemandPosterior, IRTPosterior, Posterior
+from capscope.fit import LEAST_RELIABILITY, CurvePosterior, DemandPosterior, IRTPosterior, Posterior
 from capscope.intervals import Interval, normal_quantile, quantile_bounds
 from capscope.profiles.item_groups import opened, places_of
 
@@ -17,8 +17,6 @@ CLEAR_Z, CLEAR_EFFECT = 4.0, 0.3
 """A task or demand names a dimension where its mean loading, or its correlation with the loadings, is at least so many
 standard errors from 0 and at least so large (in standard deviations of the loadings, or as a correlation)."""
 FEWEST_ITEMS = 5
-LEAST_RELIABILITY = 0.5
-"""Least reliability of the abilities along a direction for it to be named."""
 VARIMAX_STEPS = 100
 
 

@@ -4,15 +4,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from capscope.fit import marginal_reliability, reliability_interval
+from capscope.fit import LEAST_RELIABILITY, marginal_reliability, reliability_interval
 from capscope.profiles import general_ability
 from capscope.report.figures import score_intervals
 from capscope.report.plain_values import Record, bounded
 from capscope.report.section import Drawing, PageSource, Section
 from capscope.report.sections.items import extreme_items
 
-LEAST_RELIABILITY = 0.5
-"""Below this, more than half of the variance of the abilities is uncertainty."""
 MOST_DRAWN = 40
 """A drawing holds at most this many models, the strongest; all stand in the table."""
 
