@@ -1,6 +1,7 @@
 """Options shared by several commands, groups with a default command, and help texts that list a family's members."""
 
 import re
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -76,4 +77,6 @@ class DefaultCommandGroup(TyperGroup):
 
 
 def _member_names(place: re.Match[str]) -> str:
-    return ", ".join(members_in_source(place[1]) or getattr(import_module(place[1]), place[2]))
+    """Return the names of a family that is loaded, or of its source, or import it."""
+    in_source = None if place[1] in sys.modules else members_in_source(place[1])
+    return ", ".join(in_source or getattr(import_module(place[1]), place[2]))
