@@ -8,13 +8,14 @@ they are. The shares and rates of the classes add up to the rate of all items.
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.cluster import KMeans
 
 from capscope.axes import FloatArray
 
 MOST_CLUSTERS, MOST_RUNGS = 4, 8
 FEWEST_ITEMS = 10
 """Items that a cluster needs on average."""
-ROUNDS, SWEEPS = 60, 10
+ROUNDS = 60
 REFINED = 1e-4
 """Largest change of a class's rates at which its refinement ends."""
 PSEUDO = 0.5
@@ -84,7 +85,8 @@ def _classes(passes: FloatArray, tries: FloatArray, count: int, seed: int) -> tu
     for _ in range(ROUNDS):
         before = rate
         rate = (weight.T @ passes + PSEUDO) / (weight.T @ tries + 2 * PSEUDO)
-        log = passes @ np.log(rate).T + (tries - passes) @ np.log1p(-rate).T + np.log(weight.mean(0) + 1e-12)
+        share = np.maximum(weight.mean(0), np.finfo(float).tiny)
+        log = passes @ np.log(rate).T + (tries - passes) @ np.log1p(-rate).T + np.log(share)
         most = log.max(1, keepdims=True)
         weight = np.exp(log - most)
         total = weight.sum(1, keepdims=True)
@@ -102,13 +104,6 @@ def _first_groups(passes: FloatArray, tries: FloatArray, count: int, seed: int) 
     near = [sum(w * part[:, k : k + passes.shape[1]] for k, w in enumerate(SMOOTHED)) for part in padded]
     overall = (passes.sum(0) + PSEUDO) / (tries.sum(0) + 2 * PSEUDO)
     angle = np.arcsin(np.sqrt((near[0] + overall) / (near[1] + 1)))
-    rng = np.random.default_rng(seed)
-    centre = angle[[rng.integers(len(angle))]]
-    for _ in range(count - 1):
-        far = ((angle[:, None] - centre) ** 2).sum(2).min(1) + 1e-12
-        centre = np.vstack([centre, angle[rng.choice(len(angle), p=far / far.sum())]])
-    label = np.zeros(len(angle), dtype=int)
-    for _ in range(SWEEPS):
-        label = ((angle[:, None] - centre) ** 2).sum(2).argmin(1)
-        centre = np.array([angle[label == k].mean(0) if (label == k).any() else centre[k] for k in range(count)])
+    distinct = len(np.unique(angle, axis=0))
+    label = KMeans(min(count, distinct), random_state=seed).fit_predict(angle)
     return np.eye(count)[label] * 0.9 + 0.1 / count
