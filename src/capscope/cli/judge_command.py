@@ -21,7 +21,7 @@ OTHERS = {"judge": "judge", "labels": "labels"}
 """Estimators that use one source alone, and the word for it."""
 ESTIMATORS = (
     "mae_pp: mean error in points of the score; width95_pp: mean width of 95 % intervals; coverage95: share of them"
-    "\nthat hold the mean of all labels, 0.95 where they are honest."
+    "\nthat contain the mean of all labels, 0.95 if the stated coverage is right."
 )
 judge_app = typer.Typer(
     help="Correct a judge's scores by labels of people.",

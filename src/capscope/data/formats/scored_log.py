@@ -233,15 +233,15 @@ def numbered_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def records_once(
-    path: Path, notes: list[str], told_apart: Callable[[dict[str, Any]], object] = bool
+    path: Path, notes: list[str], is_identified: Callable[[dict[str, Any]], object] = bool
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read a file of JSON lines; a line that repeats another to the last character is no further trial.
 
     Args:
         path: The file.
         notes: Gains a remark on the lines that are left out.
-        told_apart: Whether a record names what it belongs to, so that two trials cannot look the same; records that do
-            not are all returned.
+        is_identified: Whether a record names what it belongs to, so that two trials cannot look the same. All other
+            records are returned.
 
     Raises:
         InputError: A line is not a JSON object in UTF-8; the message names it.
@@ -251,7 +251,7 @@ def records_once(
     for number, line in _numbered_lines(path):
         record = _record(path, number, line)
         digest = hashlib.blake2b(line.strip(), digest_size=16).digest()
-        if digest in seen and told_apart(record):
+        if digest in seen and is_identified(record):
             copies += 1
             continue
         seen.add(digest)
